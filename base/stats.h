@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The list of counters and drop reasons. It stands on floor 0 so that every floor can count; where the
+ * block lies (the shared region, a test's stack) is contract/counters.h's or the test's business. One
+ * worker writes a block; anybody may read it (64-bit aligned loads do not tear).
+ * A bad packet costs one of these and one branch, never a log line.
+ */
+#ifndef BASE_STATS_H
+#define BASE_STATS_H
+
+#include "base/types.h"
+
+/*     name                       meaning (unit: events unless the name says bytes or ns) */
+#define TG_COUNTERS(X)                                                                             \
+    X(none, "never counted: 'no reason'")                                                          \
+    /* io */                                                                                       \
+    X(io_rx_packets, "frames received")                                                            \
+    X(io_rx_bytes, "bytes received")                                                               \
+    X(io_tx_packets, "frames sent")                                                                \
+    X(io_tx_bytes, "bytes sent")                                                                   \
+    X(io_tx_full, "frames dropped: transmit queue full")                                           \
+    X(io_tx_linearised, "chains copied because the port sends no chains")                          \
+    X(io_rx_too_big, "frames dropped: larger than a buffer")                                       \
+    X(io_handoff_out, "frames handed to another worker")                                           \
+    X(io_handoff_in, "frames taken from another worker")                                           \
+    X(io_handoff_full, "frames dropped: hand-off ring full")                                       \
+    X(io_pool_empty, "allocations refused: buffer pool empty")                                     \
+    X(io_waits, "times the worker slept in io_wait")                                               \
+    /* worker */                                                                                   \
+    X(worker_polls, "turns of the worker loop")                                                    \
+    X(worker_polls_busy, "turns that found work")                                                  \
+    X(worker_busy_ns, "time in turns that found work")                                             \
+    X(worker_disturbed, "turns of more than 50 us of which the clock says we did not run")         \
+    X(worker_tables_taken, "generations put into force")                                           \
+    /* net: drops while parsing */                                                                 \
+    X(net_short_frame, "drop: frame shorter than its headers")                                     \
+    X(net_ethertype, "drop: EtherType not handled")                                                \
+    X(net_not_for_us, "drop: destination MAC or address is not ours")                              \
+    X(net_ip4_header, "drop: IPv4 header length or version")                                       \
+    X(net_ip4_length, "drop: IPv4 total length lies")                                              \
+    X(net_ip4_checksum, "drop: IPv4 header checksum")                                              \
+    X(net_ip4_options, "drop: IPv4 options")                                                       \
+    X(net_ip6_length, "drop: IPv6 payload length lies")                                            \
+    X(net_ip6_extensions, "drop: IPv6 extension header chain too long, unknown or malformed")      \
+    X(net_fragment, "drop: fragment")                                                              \
+    X(net_address, "drop: source or destination address not allowed (martian)")                    \
+    X(net_protocol, "drop: transport protocol not handled")                                        \
+    X(net_l4_short, "drop: shorter than the transport header")                                     \
+    X(net_l4_checksum, "drop: TCP, UDP or ICMP checksum")                                          \
+    X(net_tcp_offset, "drop: TCP data offset")                                                     \
+    X(net_tcp_port, "drop: TCP port 0")                                                            \
+    /* net: neighbours and ICMP */                                                                 \
+    X(net_arp_in, "ARP packets taken")                                                             \
+    X(net_arp_bad, "drop: malformed ARP")                                                          \
+    X(net_nd_in, "IPv6 neighbour discovery packets taken")                                         \
+    X(net_nd_bad, "drop: malformed neighbour discovery")                                           \
+    X(net_icmp_in, "ICMP and ICMPv6 packets taken")                                                \
+    X(net_icmp_bad, "drop: malformed ICMP")                                                        \
+    X(net_icmp_echo, "echo requests answered")                                                     \
+    X(net_icmp_limited, "ICMP answers withheld by the rate limit")                                 \
+    X(net_icmp_too_big, "packet-too-big messages taken")                                           \
+    X(net_neigh_full, "neighbour entries refused: table full")                                     \
+    X(net_neigh_queue_full, "drop: neighbour unresolved and its queue full")                       \
+    X(net_no_route, "drop: no route")                                                              \
+    /* filter */                                                                                   \
+    X(filter_rule, "drop: matched a drop rule")                                                    \
+    /* steer */                                                                                    \
+    X(steer_local, "packets kept")                                                                 \
+    X(steer_core, "packets given to another worker")                                               \
+    X(steer_node, "packets given to another node")                                                 \
+    X(steer_punt, "packets given to the kernel")                                                   \
+    X(steer_rst, "packets answered with RST")                                                      \
+    X(steer_drop, "drop: nobody's")                                                                \
+    /* tcp */                                                                                      \
+    X(tcp_in_segments, "segments taken")                                                           \
+    X(tcp_out_segments, "segments sent")                                                           \
+    X(tcp_out_rst, "RSTs sent")                                                                    \
+    X(tcp_accepted, "connections accepted")                                                        \
+    X(tcp_connected, "connections opened by us")                                                   \
+    X(tcp_connect_failed, "active opens that failed")                                              \
+    X(tcp_closed, "connections closed in order")                                                   \
+    X(tcp_reset_in, "connections reset by the peer")                                               \
+    X(tcp_aborted, "connections aborted by us")                                                    \
+    X(tcp_timed_out, "connections given up after retransmissions")                                 \
+    X(tcp_no_connection, "segments for no connection")                                             \
+    X(tcp_no_listener, "SYNs for a port that nobody listens on")                                   \
+    X(tcp_backlog_full, "SYNs dropped: half-open limit")                                           \
+    X(tcp_full, "connections refused: connection table full")                                      \
+    X(tcp_bad_options, "segments dropped: malformed options")                                      \
+    X(tcp_bad_segment, "segments dropped: illegal flags")                                          \
+    X(tcp_out_of_window, "segments dropped: outside the window")                                   \
+    X(tcp_paws, "segments dropped: PAWS")                                                          \
+    X(tcp_bad_ack, "segments dropped: ACK of data never sent")                                     \
+    X(tcp_challenge_ack, "challenge ACKs sent (RFC 5961)")                                         \
+    X(tcp_duplicate, "segments without new data")                                                  \
+    X(tcp_out_of_order, "segments queued out of order")                                            \
+    X(tcp_ooo_full, "drop: out-of-order queue full")                                               \
+    X(tcp_rcv_full, "drop: beyond the receive window's memory")                                    \
+    X(tcp_retransmits, "segments sent again")                                                      \
+    X(tcp_rto, "retransmission timeouts")                                                          \
+    X(tcp_fast_retransmit, "fast retransmits entered")                                             \
+    X(tcp_zero_window_probes, "zero window probes sent")                                           \
+    X(tcp_time_wait, "connections that entered TIME-WAIT")                                         \
+    X(tcp_icmp_errors, "ICMP errors applied to a connection")                                      \
+    X(tcp_mtu_reduced, "path MTU lowered")                                                         \
+    /* tls */                                                                                      \
+    X(tls_handshakes, "handshakes finished")                                                       \
+    X(tls_handshakes_failed, "handshakes failed")                                                  \
+    X(tls_no_certificate, "handshakes refused: no certificate for the name")                       \
+    X(tls_bad_records, "connections ended by a broken record")                                     \
+    /* http and proxy */                                                                           \
+    X(http_requests, "request heads parsed")                                                       \
+    X(http_responses, "responses finished")                                                        \
+    X(http_bad_request, "requests refused: malformed")                                             \
+    X(http_too_large, "requests refused: head over the limit")                                     \
+    X(http_no_site, "requests refused: no site for the host")                                      \
+    X(http_status_1xx, "responses sent with status 1xx")                                           \
+    X(http_status_2xx, "responses sent with status 2xx")                                           \
+    X(http_status_3xx, "responses sent with status 3xx")                                           \
+    X(http_status_4xx, "responses sent with status 4xx")                                           \
+    X(http_status_5xx, "responses sent with status 5xx")                                           \
+    X(proxy_full, "requests refused: request or connection pool empty")                            \
+    X(proxy_client_gone, "requests abandoned: the client left")                                    \
+    X(proxy_client_timeout, "client connections closed: too slow or idle")                         \
+    X(origin_connects, "origin connections opened")                                                \
+    X(origin_reused, "requests sent on a pooled origin connection")                                \
+    X(origin_connect_failed, "origin connections refused or timed out")                            \
+    X(origin_timeout, "requests ended: origin too slow")                                           \
+    X(origin_bad_response, "requests ended: origin talked nonsense")                               \
+    X(origin_aborted, "requests ended: origin left in mid-response")                               \
+    X(origin_retries, "requests sent again on a fresh connection")                                 \
+    /* waf */                                                                                      \
+    X(waf_inspected, "transactions inspected")                                                     \
+    X(waf_blocked, "transactions blocked")                                                         \
+    X(waf_detected, "transactions with a match that did not block")                                \
+    X(waf_audit_lost, "audit lines lost: ring full")
+
+#define TG_COUNTER_ENUM(name, text) TG_C_##name,
+enum tg_counter { TG_COUNTERS(TG_COUNTER_ENUM) TG_COUNTER_COUNT };
+#undef TG_COUNTER_ENUM
+
+struct stats {
+    uint64_t value[TG_COUNTER_COUNT];
+} TG_CACHE_ALIGN;
+
+static inline void stats_add(struct stats *s, enum tg_counter c, uint64_t n)
+{
+    s->value[c] += n;
+}
+
+static inline void stats_count(struct stats *s, enum tg_counter c)
+{
+    s->value[c]++;
+}
+
+/* "tcp_accepted"; never NULL. */
+static inline const char *stats_name(enum tg_counter c)
+{
+#define TG_COUNTER_NAME(name, text) #name,
+    static const char *const names[] = {TG_COUNTERS(TG_COUNTER_NAME)};
+#undef TG_COUNTER_NAME
+    return (unsigned)c < TG_COUNTER_COUNT ? names[c] : "unknown";
+}
+
+/* One sentence for people; never NULL. */
+static inline const char *stats_text(enum tg_counter c)
+{
+#define TG_COUNTER_TEXT(name, text) text,
+    static const char *const texts[] = {TG_COUNTERS(TG_COUNTER_TEXT)};
+#undef TG_COUNTER_TEXT
+    return (unsigned)c < TG_COUNTER_COUNT ? texts[c] : "unknown";
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Whose packet is it? One look-up stage that gives every packet its verdict: LOCAL, CORE, NODE, RST, PUNT,
+ * DROP. With one node the bucket table names this node only; the ladder (architecture, "owner
+ * cookies") grows here. Floor 2: contract, net.
+ */
+#ifndef DATAPLANE_STEER_STEER_H
+#define DATAPLANE_STEER_STEER_H
+
+#include "base/buf.h"
+#include "base/stats.h"
+#include "contract/tables.h"
+#include "net/net.h"
+
+struct steer {
+    const struct tables_owners *owners; /* in force; NULL: this node owns all */
+    const struct net *net;
+    const struct toeplitz *toeplitz;
+    struct stats *stats;
+    unsigned worker, workers;
+    uint16_t node_slot;   /* this node's owner slot */
+    bool spread_by_port;  /* the port's RSS already chose the worker: keep what arrives */
+};
+
+/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE) for n filtered packets. Frees
+ * nothing, moves nothing: the worker sorts by verdict. ARP and ND are LOCAL with ip_version 0 or
+ * protocol ICMPv6; the worker gives them to net. Frames with BUF_HANDED_OVER become LOCAL. */
+void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now);
+
+/* The worker of this node that serves a hash: the shape of a NIC's 128-entry redirection table filled
+ * round robin, so that software hand-off, RSS and port choice agree. */
+static inline unsigned steer_worker_of(uint32_t hash, unsigned workers)
+{
+    return (hash & 127) % workers;
+}
+
+/* Local ports of active opens such that answers arrive at this worker, O(1): Toeplitz is linear, so
+ * hash(tuple, port) = hash(tuple, 0) ^ contribution(port); ports are grouped once by contribution. */
+#define STEER_PORT_FIRST 16384
+struct steer_ports {
+    struct {
+        uint16_t *by_bucket; /* ports sorted by the low 7 bits of their contribution */
+        uint32_t start[129]; /* bucket b: by_bucket[start[b] .. start[b + 1]) */
+    } family[2];             /* IPv4, IPv6: the port lies at another offset of the hash input */
+    const struct toeplitz *toeplitz;
+    unsigned worker, workers;
+    uint32_t next;         /* rotates, so that ports are not reused at once */
+};
+enum tg_err steer_ports_init(struct steer_ports *ports, const struct toeplitz *toeplitz,
+                             unsigned worker, unsigned workers, uint32_t seed);
+void steer_ports_free(struct steer_ports *ports);
+/* tcp_config.pick_port: arg is a struct steer_ports. */
+uint16_t steer_pick_port(void *arg, const struct ip_tuple *tuple, unsigned try_number);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The whole API of the TCP stack. One `struct tcp` per worker; a connection lives and dies on one
+ * worker. The user (proxy/) never gets a callback in mid-packet: input and timers record events, the
+ * user fetches a batch of them and pulls bytes. Floor 2: base, net.
+ *
+ *   io burst -> tcp_input -> events -> tcp_events() -> user reads / writes -> tcp_output -> net -> io
+ *
+ * A connection is named by worker + index + generation; a handle outlives its connection safely
+ * (calls answer TG_STALE). No allocation after tcp_create, no clock, no randomness of its own.
+ *
+ * Shape for what comes later (RACK-TLP, SACK, PRR, CUBIC): one frame is one segment is one delivery
+ * record, kept in struct buf (seq, seq_end, tx_ns, tx_delivered, BUF_TX_*); congestion control is a
+ * `const struct tcp_congestion` of functions; each connection has exactly one timer in the wheel, which is
+ * re-armed lazily: the kinds of deadline are in the connection, the wheel holds the earliest.
+ */
+#ifndef DATAPLANE_TCP_TCP_H
+#define DATAPLANE_TCP_TCP_H
+
+#include "base/buf.h"
+#include "base/result.h"
+#include "base/stats.h"
+#include "base/timer.h"
+#include "net/net.h"
+
+struct tcp;
+
+/* 8 bits worker, 24 bits index, 32 bits generation (never 0); 0 as a whole names nothing. */
+typedef uint64_t tcp_handle;
+#define TCP_NONE ((tcp_handle)0)
+static inline tcp_handle tcp_handle_make(unsigned worker, uint32_t index, uint32_t generation)
+{
+    return (tcp_handle)worker << 56 | (tcp_handle)(index & 0xffffffu) << 32 | generation;
+}
+static inline unsigned tcp_handle_worker(tcp_handle h)
+{
+    return (unsigned)(h >> 56);
+}
+static inline uint32_t tcp_handle_index(tcp_handle h)
+{
+    return (uint32_t)(h >> 32) & 0xffffffu;
+}
+
+struct tcp_config {
+    unsigned worker;              /* goes into every handle */
+    uint32_t connections_max;     /* full PCBs; <= 2^24 - 1 */
+    uint32_t half_open_max;       /* SYN-RECEIVED among them */
+    uint32_t time_wait_max;       /* oldest is evicted when full */
+    uint32_t receive_window_max;  /* bytes a connection may hold unread; decides the window scale */
+    uint32_t send_buffer_max;     /* bytes a connection may hold unacknowledged + unsent */
+    uint32_t unsent_low;          /* WRITABLE is reported when unsent falls to this (notsent_lowat) */
+    uint32_t ooo_segments_max;    /* per connection */
+    uint16_t mss_max;             /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
+                                     clients, so that an origin's segment fits one client segment */
+    uint64_t isn_key[2];          /* secret of ISNs and timestamp offsets (RFC 6528) */
+    uint64_t seed;                /* jitter */
+    tg_ns msl;                    /* TIME-WAIT lasts 2 of them; 0: 30 s */
+    tg_ns rto_min, rto_max;       /* 0: 200 ms, 120 s */
+    unsigned syn_retries, retries; /* 0: 6, 15 (RFC 1122 R2) */
+    /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
+     * try_number counts from 0; returns 0 when no port is left. */
+    uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);
+    void *pick_port_arg;
+};
+
+/* Make a worker's stack (cold). net, pool, wheel, stats belong to the same worker and outlive it.
+ * `tx_done` says whether the port has let go of a frame (io_tx_done with its io as arg). */
+enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct buf_pool *pool,
+                       struct timer_wheel *wheel, struct stats *stats,
+                       const struct toeplitz *toeplitz,
+                       bool (*tx_done)(const void *arg, const struct buf *b), const void *tx_done_arg,
+                       struct tcp **tcp);
+/* Abort everything without a packet, give every buffer back. */
+void tcp_destroy(struct tcp *tcp);
+
+/* --- packets and time: called by worker ------------------------------------------------------- */
+
+/* Take n parsed TCP packets (any verdict but DROP; BUF_RST answers RST). Ownership passes. Two passes
+ * over the burst: look up with prefetch, then RFC 9293 s3.10.7 in its own order. */
+void tcp_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now);
+
+/* Send what input, timers and the user made ready: at most one pass over the dirty connections, ACKs
+ * merged with data. Returns true when something is left for want of budget (call again). */
+bool tcp_output(struct tcp *tcp, tg_ns now);
+
+/* An ICMP error that quotes one of our segments (given to net_create as on_icmp_error). */
+void tcp_icmp_error(void *tcp, const struct net_icmp_error *error, tg_ns now);
+
+/* True when the tuple (received packet's view) belongs to a connection of this worker; steer's ladder
+ * asks, step 1. Stores the flow index in *flow. */
+bool tcp_owns(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow);
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Accept SYNs for a port on any of our addresses. `tag` comes back in TCP_EV_ACCEPTED. */
+enum tg_err tcp_listen(struct tcp *tcp, uint16_t port, uint32_t tag);
+void tcp_unlisten(struct tcp *tcp, uint16_t port);
+
+/* Open to remote:port. TCP_EV_CONNECTED or TCP_EV_CLOSED follows, within `timeout` (0: the SYN
+ * retries decide). local may be NULL (route decides). Results: TG_OK, TG_FULL, TG_UNREACHABLE. */
+enum tg_err tcp_connect(struct tcp *tcp, const struct ip_addr *local, const struct ip_addr *remote,
+                        uint16_t remote_port, tg_ns timeout, uint64_t user, tg_ns now,
+                        tcp_handle *handle);
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+enum tcp_event_bit {
+    TCP_EV_ACCEPTED = 1u << 0,  /* new passive connection; tag = listener's */
+    TCP_EV_CONNECTED = 1u << 1, /* active open succeeded */
+    TCP_EV_READABLE = 1u << 2,  /* in-order bytes wait */
+    TCP_EV_WRITABLE = 1u << 3,  /* room again after a write met TG_AGAIN */
+    TCP_EV_PEER_FIN = 1u << 4,  /* no more bytes will come after those that wait */
+    TCP_EV_CLOSED = 1u << 5,    /* the handle is dead after this event; `error` says why: TG_END in
+                                   order, TG_RESET, TG_TIMEOUT, TG_UNREACHABLE */
+};
+struct tcp_event {
+    tcp_handle handle;
+    uint64_t user;   /* tcp_set_user's value; 0 at ACCEPTED */
+    uint32_t tag;    /* at ACCEPTED */
+    uint16_t bits;
+    uint16_t error;  /* enum tg_err, with CLOSED */
+};
+/* Fetch up to n events: one per connection with all its bits. Level-less: a bit is reported once per
+ * cause; what the user leaves unread is not reported again until more arrives. */
+unsigned tcp_events(struct tcp *tcp, struct tcp_event out[], unsigned n);
+
+void tcp_set_user(struct tcp *tcp, tcp_handle h, uint64_t user);
+/* Names and MSS of a connection; TG_STALE leaves *info untouched. */
+struct tcp_info {
+    struct ip_tuple tuple;
+    uint16_t mss;            /* payload bytes a full segment carries */
+    uint32_t unsent, unacked, unread; /* bytes */
+    uint32_t cwnd, ssthresh; /* bytes */
+    tg_ns srtt, rto;
+    uint8_t state;           /* enum tcp_state */
+    uint32_t retransmits;
+};
+enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *info);
+
+/* --- reading: pull style; not consuming closes the window ---------------------------------------- */
+
+/* Borrow in-order bytes: fills up to n spans from offset 0, returns how many; they stay valid until
+ * consumed or until the next call that takes `now`. */
+unsigned tcp_peek(struct tcp *tcp, tcp_handle h, struct span out[], unsigned n);
+/* Bytes that wait in order. */
+uint32_t tcp_unread(const struct tcp *tcp, tcp_handle h);
+/* Drop the first n bytes (n <= unread) and open the window by the silly-window rule. */
+void tcp_consume(struct tcp *tcp, tcp_handle h, uint32_t n);
+/* Take the first in-order frame itself, trimmed to payload, at most `max` bytes of it (a longer frame
+ * is copied or split). Ownership passes: the zero-copy way from one connection to another. NULL when
+ * nothing waits or the pool is empty. Counts as consumed. */
+struct buf *tcp_take(struct tcp *tcp, tcp_handle h, uint32_t max);
+/* True when the peer's FIN has been received and everything before it consumed. */
+bool tcp_at_end(const struct tcp *tcp, tcp_handle h);
+
+/* --- writing: back-pressure by TG_AGAIN, then TCP_EV_WRITABLE -------------------------------------- */
+
+/* Bytes that may be written now: send_buffer_max minus queued, 0 after shutdown or when the unsent part
+ * has reached its limit. */
+uint32_t tcp_writable(const struct tcp *tcp, tcp_handle h);
+/* Borrow room for at least `min` (<= mss, <= 256 when in doubt) contiguous bytes at the end of the send queue: the
+ * tail of the last unsent segment, else a fresh frame with headroom. TG_AGAIN (a WRITABLE event follows), TG_NO_MEMORY,
+ * TG_STALE. Nothing is queued until tcp_commit(n), n <= room->len. One reservation at a time. */
+struct span_room {
+    uint8_t *data;
+    size_t len;
+};
+enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_room *room);
+void tcp_commit(struct tcp *tcp, tcp_handle h, size_t n);
+/* Copy bytes; returns how many were taken (0 sets the WRITABLE wish). */
+size_t tcp_write(struct tcp *tcp, tcp_handle h, struct span bytes);
+/* Queue a frame whose bytes (data, len) are the payload, without a copy when its headroom suffices
+ * and len <= mss; pieces below BUF_COPY_BELOW are copied. Ownership passes when TG_OK. TG_AGAIN,
+ * TG_STALE: the caller keeps it. */
+enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b);
+/* Corked, only full segments leave; uncork sends the rest. The cork is per connection, off at start. */
+void tcp_cork(struct tcp *tcp, tcp_handle h, bool corked);
+
+/* --- closing ---------------------------------------------------------------------------------- */
+
+/* No more writing: FIN after what is queued (half-close). Idempotent. */
+void tcp_shutdown(struct tcp *tcp, tcp_handle h);
+/* Orderly: FIN after what is queued; later bytes from the peer are answered with RST; the handle is dead for the user
+ * at once and no further event comes. The connection goes on by itself until TIME-WAIT. */
+void tcp_close(struct tcp *tcp, tcp_handle h);
+/* RST now; queues freed; the handle is dead. */
+void tcp_abort(struct tcp *tcp, tcp_handle h);
+
+/* --- for tests, status and oracles --------------------------------------------------------------- */
+uint32_t tcp_connection_count(const struct tcp *tcp); /* all states, TIME-WAIT excluded */
+uint32_t tcp_time_wait_count(const struct tcp *tcp);
+/* Walk every invariant (sequence order, timers, queues, counts); NULL when whole, else a static text
+ * that names the broken one. Linear; tests and the simulator only. */
+const char *tcp_check(const struct tcp *tcp);
+
+#endif
