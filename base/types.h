@@ -5,6 +5,7 @@
 #ifndef BASE_TYPES_H
 #define BASE_TYPES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,6 +36,6 @@ typedef uint64_t tg_ns;
             tg_assert_failed(#cond, __FILE__, __LINE__);                                           \
     } while (0)
 
-[[noreturn]] void tg_assert_failed(const char *expression, const char *file, int line);
+_Noreturn void tg_assert_failed(const char *expression, const char *file, int line);
 
 #endif
