@@ -40,21 +40,21 @@
 /* Pieces below this are copied into a shared frame rather than pin a whole one (bytes). */
 #define BUF_COPY_BELOW 256
 
-enum buf_verdict {      /* steer's answer; PASS until it has spoken */
-    BUF_PASS = 0,       /* not yet decided */
-    BUF_LOCAL,          /* this worker's connection, or a new one */
-    BUF_CORE,           /* another worker of this node: buf.worker names it */
-    BUF_NODE,           /* another node: buf.flow names the owner slot */
-    BUF_RST,            /* nobody's: answer RST at once, a reset beats a hang */
-    BUF_PUNT,           /* not ours: to the kernel through the exception port */
-    BUF_DROP,           /* drop and count buf.reason */
-    BUF_CONSUMED,       /* taken by net (ARP, ND, ICMP): the stage that set it owns the buffer */
+enum buf_verdict {               /* steer's answer; PASS until it has spoken */
+                   BUF_PASS = 0, /* not yet decided */
+                   BUF_LOCAL,    /* this worker's connection, or a new one */
+                   BUF_CORE,     /* another worker of this node: buf.worker names it */
+                   BUF_NODE,     /* another node: buf.flow names the owner slot */
+                   BUF_RST,      /* nobody's: answer RST at once, a reset beats a hang */
+                   BUF_PUNT,     /* not ours: to the kernel through the exception port */
+                   BUF_DROP,     /* drop and count buf.reason */
+                   BUF_CONSUMED, /* taken by net (ARP, ND, ICMP): the stage that set it owns the buffer */
 };
 
 enum buf_flag {
-    BUF_RX_IP_CSUM_GOOD = 1u << 0,  /* the port checked the IPv4 header checksum */
-    BUF_RX_IP_CSUM_BAD = 1u << 1,   /* neither bit: software must check */
-    BUF_RX_L4_CSUM_GOOD = 1u << 2,  /* the port checked TCP or UDP */
+    BUF_RX_IP_CSUM_GOOD = 1u << 0, /* the port checked the IPv4 header checksum */
+    BUF_RX_IP_CSUM_BAD = 1u << 1,  /* neither bit: software must check */
+    BUF_RX_L4_CSUM_GOOD = 1u << 2, /* the port checked TCP or UDP */
     BUF_RX_L4_CSUM_BAD = 1u << 3,
     BUF_RX_HASH = 1u << 4,          /* rx_hash is the port's Toeplitz hash under our key */
     BUF_PARSED = 1u << 5,           /* l3, l4, payload, ip_version, ip_proto are valid */
@@ -67,6 +67,8 @@ enum buf_flag {
     BUF_TX_FIN = 1u << 12,          /* tcp: a FIN follows the last byte of this segment */
     BUF_TX_SENT = 1u << 13,         /* tcp: sent at least once */
     BUF_TX_APP_LIMITED = 1u << 14,  /* tcp: sender had nothing more to send (rate samples) */
+    BUF_PORT_HOLDS = 1u << 15, /* io: the port may still read it, see io_tx_done; such a buffer is
+                                       drained home, never reused from a worker's cache */
 };
 
 struct buf;
@@ -93,35 +95,36 @@ struct buf_external {
 
 struct buf {
     /* line 0: what every stage touches */
-    uint8_t *data;       /* first byte in use */
-    struct buf *next;    /* next piece of the same frame (chain), else NULL */
-    struct buf *link;    /* the owner's queue: one queue at a time */
-    uint8_t *head;       /* start of the frame's storage */
-    uint16_t len;        /* bytes in use in this piece */
-    uint16_t cap;        /* bytes of storage from head */
-    uint16_t refs;       /* software holders; see above */
-    uint16_t flags;      /* enum buf_flag */
-    uint16_t l3;         /* offset of the IP header from data, at parse time */
-    uint16_t l4;         /* offset of the transport header from data, at parse time */
-    uint16_t payload;    /* offset of the transport's payload from data, at parse time */
-    uint16_t l4_len;     /* bytes of transport header + payload by the IP length (no link padding) */
-    uint8_t ip_version;  /* 4, 6, or 0: not IP */
-    uint8_t ip_proto;    /* transport protocol after extension headers */
-    uint8_t worker;      /* receiving worker; with BUF_CORE the worker to hand it to */
-    uint8_t verdict;     /* enum buf_verdict */
-    uint16_t reason;     /* enum tg_counter of the drop; 0 = none */
-    uint16_t port;       /* io port it came from or leaves by */
+    uint8_t *data;      /* first byte in use */
+    struct buf *next;   /* next piece of the same frame (chain), else NULL */
+    struct buf *link;   /* the owner's queue: one queue at a time */
+    uint8_t *head;      /* start of the frame's storage */
+    uint16_t len;       /* bytes in use in this piece */
+    uint16_t cap;       /* bytes of storage from head */
+    uint16_t refs;      /* software holders; see above */
+    uint16_t flags;     /* enum buf_flag */
+    uint16_t l3;        /* offset of the IP header from data, at parse time */
+    uint16_t l4;        /* offset of the transport header from data, at parse time */
+    uint16_t payload;   /* offset of the transport's payload from data, at parse time */
+    uint16_t l4_len;    /* bytes of transport header + payload by the IP length (no link padding) */
+    uint8_t ip_version; /* 4, 6, or 0: not IP */
+    uint8_t ip_proto;   /* transport protocol after extension headers */
+    uint8_t worker;     /* receiving worker; with BUF_CORE the worker to hand it to */
+    uint8_t verdict;    /* enum buf_verdict */
+    uint16_t reason;    /* enum tg_counter of the drop; 0 = none */
+    uint16_t port;      /* io port it came from or leaves by */
+    struct buf_pool
+        *pool; /* whose functions take it home; the cache used is the freeing worker's */
 
     /* line 1: receive record, then send record */
-    tg_ns rx_ns;         /* worker clock at the receive burst */
-    uint32_t rx_hash;    /* Toeplitz hash of the tuple: from the port, else net/wire computes it */
-    uint32_t flow;       /* index of the flow, looked up once: read by steer and tcp; BUF_FLOW_NONE */
-    struct buf_pool *pool; /* whose functions take it home; the cache used is the freeing worker's */
+    tg_ns rx_ns;      /* worker clock at the receive burst */
+    uint32_t rx_hash; /* Toeplitz hash of the tuple: from the port, else net/wire computes it */
+    uint32_t flow;    /* index of the flow, looked up once: read by steer and tcp; BUF_FLOW_NONE */
     struct buf_external *external; /* NULL: the bytes lie in the frame itself */
     /* One frame is one segment is one delivery record (RFC 8985 s5, rate samples). Host order. */
-    uint32_t seq;        /* first sequence number: of the payload (rx), of the segment (tx) */
-    uint32_t seq_end;    /* behind the last, FIN included */
-    tg_ns tx_ns;         /* last transmission */
+    uint32_t seq;          /* first sequence number: of the payload (rx), of the segment (tx) */
+    uint32_t seq_end;      /* behind the last, FIN included */
+    tg_ns tx_ns;           /* last transmission */
     uint64_t tx_delivered; /* connection's delivered bytes when it was last sent */
 } TG_CACHE_ALIGN;
 

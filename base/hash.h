@@ -34,10 +34,10 @@ static inline uint32_t toeplitz_hash(const struct toeplitz *t, const uint8_t *in
 
 /* Flow table: hash -> 32-bit index; the caller compares keys. Open addressing in 64-byte buckets of
  * 8 x {tag, value}, two choices and a small stash; one worker owns it. Capacity is fixed. */
-#define FLOW_TABLE_NONE  UINT32_MAX
-#define FLOW_STASH       64
+#define FLOW_TABLE_NONE UINT32_MAX
+#define FLOW_STASH      64
 struct flow_bucket {
-    uint32_t tag[8];   /* hash, 0 replaced by 1; 0 = empty */
+    uint32_t tag[8]; /* hash, 0 replaced by 1; 0 = empty */
     uint32_t value[8];
 } TG_CACHE_ALIGN;
 struct flow_table {

@@ -32,7 +32,7 @@
     X(TG_SYSTEM, "the operating system refused")
 
 #define TG_RESULT_ENUM(name, text) name,
-enum [[nodiscard]] tg_err { TG_RESULTS(TG_RESULT_ENUM) TG_ERR_COUNT };
+enum [[nodiscard]] tg_err{TG_RESULTS(TG_RESULT_ENUM) TG_ERR_COUNT};
 #undef TG_RESULT_ENUM
 
 /* The text of a result, for logs and API answers. Static storage; never NULL, also for a wild value. */

@@ -11,16 +11,16 @@
 #include "base/types.h"
 
 struct ring {
-    _Atomic uint32_t head;  /* next to write; writer: producer */
-    uint32_t tail_seen;     /* producer's copy of tail */
+    _Atomic uint32_t head; /* next to write; writer: producer */
+    uint32_t tail_seen;    /* producer's copy of tail */
     uint8_t pad0[TG_CACHE_LINE - 8];
-    _Atomic uint32_t tail;  /* next to read; writer: consumer */
-    uint32_t head_seen;     /* consumer's copy of head */
+    _Atomic uint32_t tail; /* next to read; writer: consumer */
+    uint32_t head_seen;    /* consumer's copy of head */
     uint8_t pad1[TG_CACHE_LINE - 8];
-    uint32_t entries;       /* power of two; constant after init */
-    uint32_t entry_bytes;   /* constant after init */
+    uint32_t entries;     /* power of two; constant after init */
+    uint32_t entry_bytes; /* constant after init */
     uint8_t pad2[TG_CACHE_LINE - 8];
-    uint8_t slots[];        /* entries * entry_bytes */
+    uint8_t slots[]; /* entries * entry_bytes */
 };
 
 /* Bytes of memory that a ring needs (entries: power of two). */

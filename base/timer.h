@@ -21,8 +21,8 @@ struct timer {
 };
 
 struct timer_wheel {
-    uint64_t tick;     /* all ticks up to this one have fired */
-    uint32_t armed;    /* how many timers wait */
+    uint64_t tick;           /* all ticks up to this one have fired */
+    uint32_t armed;          /* how many timers wait */
     uint64_t occupied[4][4]; /* bitmap of non-empty slots */
     struct {
         struct timer *first, **last_next;

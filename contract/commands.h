@@ -8,7 +8,8 @@
 #include "base/types.h"
 
 enum command_op {
-    COMMAND_USE = 1, /* put generation `number` of `kind` in force; acknowledged in region_worker.applied */
+    COMMAND_USE =
+        1, /* put generation `number` of `kind` in force; acknowledged in region_worker.applied */
 };
 
 struct command {
@@ -25,14 +26,14 @@ enum event_kind {
 
 /* One audit record. Text fields are cut at their size and not terminated; *_len says how much is there. */
 struct event {
-    uint32_t kind;       /* enum event_kind */
+    uint32_t kind; /* enum event_kind */
     uint32_t rule_id;
     uint64_t wall_ns;    /* CLOCK_REALTIME */
     uint64_t request_id; /* printed as 16 hex digits, in the response's X-Request-Id too */
     uint8_t client[16];
     uint16_t client_port;
-    uint16_t status;     /* sent to the client; 0: only detected */
-    uint16_t where;      /* enum waf_target */
+    uint16_t status; /* sent to the client; 0: only detected */
+    uint16_t where;  /* enum waf_target */
     uint8_t blocked;
     uint8_t method_len, host_len, target_len, message_len;
     char method[16];

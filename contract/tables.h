@@ -26,8 +26,8 @@ enum tables_kind {
 #define TABLES_OWNER_BUCKETS    65536
 
 struct tables_header {
-    uint32_t kind;  /* enum tables_kind */
-    uint32_t bytes; /* of the whole block */
+    uint32_t kind;   /* enum tables_kind */
+    uint32_t bytes;  /* of the whole block */
     uint64_t number; /* generation */
 };
 
@@ -74,7 +74,7 @@ struct tables_origin {
     uint8_t address[16];
     uint16_t port;
     uint16_t pad;
-    uint32_t connections_max;  /* per worker */
+    uint32_t connections_max; /* per worker */
     uint32_t connect_timeout_ms;
     uint32_t response_timeout_ms; /* request sent -> response head */
     uint32_t idle_timeout_ms;     /* in the pool */
@@ -114,7 +114,7 @@ struct tables_owners {
     struct tables_header header;
     uint32_t bucket_count; /* power of two, <= TABLES_OWNER_BUCKETS */
     uint32_t pad;
-    uint16_t owners[][4];  /* per bucket: owner slots, newest first; 0xffff: none */
+    uint16_t owners[][4]; /* per bucket: owner slots, newest first; 0xffff: none */
 };
 
 /* Bounds checks of a block of `len` bytes: header, counts, every offset. A block that fails is refused. */

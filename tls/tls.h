@@ -24,22 +24,23 @@
 #include "base/result.h"
 #include "base/span.h"
 
-struct tls_set;  /* certificates and policy of all sites, for one worker: immutable, reference counted */
+struct
+    tls_set; /* certificates and policy of all sites, for one worker: immutable, reference counted */
 struct tls_conn; /* one connection */
 
 /* One certificate as the control plane publishes it. Spans borrow for the call. */
 struct tls_certificate {
-    struct span names;     /* host names, each followed by a NUL; "*.example.com" matches one label */
+    struct span names; /* host names, each followed by a NUL; "*.example.com" matches one label */
     struct span chain_pem; /* leaf first */
     struct span key_pem;   /* empty: the key lies elsewhere (keyless), operations go out */
     bool is_default;       /* for clients without or with an unknown server name */
 };
 
 struct tls_policy {
-    bool alpn_http1;          /* offer http/1.1 */
-    bool tls12;               /* TLS 1.2 allowed beside 1.3 */
-    uint32_t early_data_max;  /* bytes of 0-RTT accepted; 0: off */
-    uint64_t random_seed;     /* != 0: deterministic randomness, simulator and tests only */
+    bool alpn_http1;         /* offer http/1.1 */
+    bool tls12;              /* TLS 1.2 allowed beside 1.3 */
+    uint32_t early_data_max; /* bytes of 0-RTT accepted; 0: off */
+    uint64_t random_seed;    /* != 0: deterministic randomness, simulator and tests only */
 };
 
 /* Build one worker's set (cold: parses PEM, makes contexts). TG_BAD_INPUT: *bad is the index of the first
@@ -111,14 +112,19 @@ struct tls_info {
 void tls_get_info(const struct tls_conn *conn, struct tls_info *info);
 
 /* The key operation that is out, after TG_WANT_KEY. Borrowed until tls_key_done or tls_abort. */
-enum tls_key_kind { TLS_KEY_SIGN_ECDSA, TLS_KEY_SIGN_RSA_PKCS1, TLS_KEY_SIGN_RSA_PSS, TLS_KEY_SIGN_ED25519,
-                    TLS_KEY_DECRYPT_RSA };
+enum tls_key_kind {
+    TLS_KEY_SIGN_ECDSA,
+    TLS_KEY_SIGN_RSA_PKCS1,
+    TLS_KEY_SIGN_RSA_PSS,
+    TLS_KEY_SIGN_ED25519,
+    TLS_KEY_DECRYPT_RSA
+};
 struct tls_key_op {
-    uint64_t id;          /* unique in the process's life, never 0 */
+    uint64_t id; /* unique in the process's life, never 0 */
     enum tls_key_kind kind;
-    unsigned hash_bits;   /* 256, 384, 512; 0: message itself (Ed25519) */
-    struct span input;    /* digest, message or ciphertext */
-    uint8_t ski[20];      /* SHA-1 of the public key: names the key */
+    unsigned hash_bits; /* 256, 384, 512; 0: message itself (Ed25519) */
+    struct span input;  /* digest, message or ciphertext */
+    uint8_t ski[20];    /* SHA-1 of the public key: names the key */
 };
 enum tg_err tls_key_op(const struct tls_conn *conn, struct tls_key_op *op);
 /* Answer it: result empty = failed (the handshake ends with an internal_error alert). Goes on like

@@ -23,17 +23,18 @@ enum waf_target {
     WAF_IN_URI = 1u << 0,     /* path and query, raw and decoded */
     WAF_IN_HEADERS = 1u << 1, /* every field value */
     WAF_IN_USER_AGENT = 1u << 2,
-    WAF_IN_BODY = 1u << 3,    /* urlencoded form bodies, streamed; names and values, decoded */
+    WAF_IN_BODY = 1u << 3, /* urlencoded form bodies, streamed; names and values, decoded */
     WAF_IN_COOKIE = 1u << 4,
     WAF_IN_RESP_BODY = 1u << 5,
 };
 
 struct waf_rule {
     uint32_t id;
-    unsigned targets;     /* enum waf_target */
-    struct span pattern;  /* PCRE syntax as Hyperscan takes it; matched caselessly, '.' matches newline */
-    struct span message;  /* for the audit line, at most 127 bytes */
-    bool block;           /* false: only detect */
+    unsigned targets; /* enum waf_target */
+    struct span
+        pattern; /* PCRE syntax as Hyperscan takes it; matched caselessly, '.' matches newline */
+    struct span message; /* for the audit line, at most 127 bytes */
+    bool block;          /* false: only detect */
 };
 
 struct waf_program; /* an opened blob (process wide, read only) */
@@ -43,8 +44,8 @@ struct waf_tx;      /* one transaction */
 /* Compile rules into a blob (cold; malloc'd, caller frees *blob). TG_BAD_INPUT: *bad is the index of the rule that
  * does not compile and `problem` says why (Hyperscan's words, with the position when known). An
  * empty rule list is a valid program that passes everything. */
-enum tg_err waf_compile(const struct waf_rule rules[], unsigned count, void **blob, size_t *blob_len,
-                        unsigned *bad, char problem[256]);
+enum tg_err waf_compile(const struct waf_rule rules[], unsigned count, void **blob,
+                        size_t *blob_len, unsigned *bad, char problem[256]);
 
 /* Open a blob in place: verifies magic, lengths, checksum; the blob must outlive the program. TG_VERSION:
  * damaged or of another version. */
@@ -59,7 +60,8 @@ void waf_worker_destroy(struct waf_worker *worker);
 
 /* Start a transaction under a program; the program must stay open until waf_finish. TG_FULL: no room
  * (the caller decides: fail open or 503). */
-enum tg_err waf_begin(struct waf_worker *worker, const struct waf_program *program, struct waf_tx **tx);
+enum tg_err waf_begin(struct waf_worker *worker, const struct waf_program *program,
+                      struct waf_tx **tx);
 
 /* Each step gives the verdict so far. After WAF_BLOCK further steps are allowed and change nothing. */
 enum waf_verdict waf_head(struct waf_tx *tx, const struct head_view *head);

@@ -28,9 +28,9 @@ unsigned h1_refusal_status(enum tg_err result, const struct http_head *head);
 /* Body framing: tells payload from framing in a stream of bytes. */
 struct h1_body {
     enum http_framing framing;
-    uint64_t left;   /* payload bytes still to come: of the body (sized) or of the chunk */
-    uint8_t state;   /* of the chunk grammar */
-    uint16_t line;   /* bytes of the current chunk line or trailer line: limited */
+    uint64_t left; /* payload bytes still to come: of the body (sized) or of the chunk */
+    uint8_t state; /* of the chunk grammar */
+    uint16_t line; /* bytes of the current chunk line or trailer line: limited */
     uint16_t trailer_bytes;
     bool done;
 };

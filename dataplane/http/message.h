@@ -8,25 +8,33 @@
 #include "base/field.h"
 #include "base/result.h"
 
-#define HTTP_HEAD_BYTES_MAX 16384 /* request or response head, CRLFs included */
-#define HTTP_FIELDS_MAX     100
+#define HTTP_HEAD_BYTES_MAX   16384 /* request or response head, CRLFs included */
+#define HTTP_FIELDS_MAX       100
 #define HTTP_TARGET_BYTES_MAX 8192
 
 enum http_method {
-    HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_PATCH, HTTP_TRACE,
-    HTTP_CONNECT, HTTP_OTHER_METHOD, /* any other token: forwarded as it is */
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_PATCH,
+    HTTP_TRACE,
+    HTTP_CONNECT,
+    HTTP_OTHER_METHOD, /* any other token: forwarded as it is */
 };
 
 /* How the body's length is known (RFC 9112 s6). */
 enum http_framing {
     HTTP_NO_BODY,
-    HTTP_SIZED,        /* Content-Length; content_length bytes */
+    HTTP_SIZED, /* Content-Length; content_length bytes */
     HTTP_CHUNKED,
-    HTTP_UNTIL_CLOSE,  /* responses only */
+    HTTP_UNTIL_CLOSE, /* responses only */
 };
 
 struct http_head {
-    struct head_view view;  /* spans into the head's bytes, which the caller keeps */
+    struct head_view view;   /* spans into the head's bytes, which the caller keeps */
     enum http_method method; /* of requests; of responses: unused */
     enum http_framing framing;
     uint64_t content_length; /* HTTP_SIZED */

@@ -32,31 +32,32 @@ struct io_host; /* all ports of the process, owned by main */
 
 /* What the port can do, so that net and tcp ask for it or do it themselves. */
 struct io_caps {
-    uint16_t queues;          /* receive queues in use; < workers means software hand-off */
-    uint16_t mtu;             /* largest IP packet, bytes */
-    bool tx_ip_checksum;      /* honours BUF_TX_IP_CSUM */
-    bool tx_l4_checksum;      /* honours BUF_TX_L4_CSUM */
-    bool rx_checksum;         /* reports BUF_RX_*_CSUM_* */
-    bool tx_chains;           /* sends chains without a copy */
-    bool rss;                 /* spreads by Toeplitz under our key and reports rx_hash */
-    uint8_t mac[6];           /* of this port */
-    char device[64];          /* for people: "net_tap0" */
+    uint16_t queues;     /* receive queues in use; < workers means software hand-off */
+    uint16_t mtu;        /* largest IP packet, bytes */
+    bool tx_ip_checksum; /* honours BUF_TX_IP_CSUM */
+    bool tx_l4_checksum; /* honours BUF_TX_L4_CSUM */
+    bool rx_checksum;    /* reports BUF_RX_*_CSUM_* */
+    bool tx_chains;      /* sends chains without a copy */
+    bool rss;            /* spreads by Toeplitz under our key and reports rx_hash */
+    uint8_t mac[6];      /* of this port */
+    char device[64];     /* for people: "net_tap0" */
 };
 
 /* How to open the ports; lives as long as the host. */
 struct io_config {
     unsigned workers;
     struct {
-        const char *device;   /* DPDK: a devargs string such as "net_tap0,iface=tgt0"; XDP: an interface */
-        unsigned queues;      /* wanted; the port may have fewer */
-        uint16_t mtu;         /* 0: 1500 */
+        const char
+            *device; /* DPDK: a devargs string such as "net_tap0,iface=tgt0"; XDP: an interface */
+        unsigned queues; /* wanted; the port may have fewer */
+        uint16_t mtu;    /* 0: 1500 */
     } ports[IO_PORTS_MAX];
     unsigned port_count;
-    unsigned buffers;         /* per worker */
-    bool hugepages;           /* false: ordinary memory, slower */
+    unsigned buffers;              /* per worker */
+    bool hugepages;                /* false: ordinary memory, slower */
     const char *const *extra_args; /* DPDK: further EAL arguments; NULL-terminated; NULL: none */
-    const uint8_t *rss_key;   /* TOEPLITZ_KEY_BYTES random bytes */
-    bool idle_sleep;          /* io_wait may sleep; false: always poll */
+    const uint8_t *rss_key;        /* TOEPLITZ_KEY_BYTES random bytes */
+    bool idle_sleep;               /* io_wait may sleep; false: always poll */
 };
 
 /* Open all ports (cold, as root, before threads start).
@@ -85,7 +86,8 @@ unsigned io_rx(struct io *io, struct buf *burst[], unsigned n);
 
 /* Send burst[n] out of the port named in buf.port. Takes one reference of every buffer, always: what
  * does not fit in the queue is dropped and counted (io_tx_full), as on a wire. Frames start at the
- * Ethernet header. Returns how many were queued.
+ * Ethernet header; for BUF_TX_*_CSUM, buf.l3 and buf.l4 are the offsets of the IP and the transport
+ * header from `data`, and ip_version and ip_proto are set. Returns how many were queued.
  * DPDK: rte_eth_tx_burst after setting offload flags from buf.flags; a buffer with refs > 1 gets an
  * extra mbuf reference. AF_XDP: the TX ring. Simulator: copies into the link. */
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n);

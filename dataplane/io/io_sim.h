@@ -8,12 +8,13 @@
 #include "io/io.h"
 
 struct io_sim_config {
-    unsigned buffers;     /* frames of the pool, on the heap */
-    const tg_ns *clock;   /* virtual time, owned by the simulator */
+    unsigned buffers;   /* frames of the pool, on the heap */
+    const tg_ns *clock; /* virtual time, owned by the simulator */
     unsigned worker, workers;
     uint8_t mac[6];
     uint16_t mtu;
-    bool tx_checksum_offload; /* report tx checksum offload: the back end then fills the checksums in, as a NIC would */
+    bool
+        tx_checksum_offload; /* report tx checksum offload: the back end then fills the checksums in, as a NIC would */
     /* A frame leaves (linear, complete); borrowed for the call. */
     void (*transmit)(void *arg, unsigned port, struct span frame, tg_ns now);
     void *arg;

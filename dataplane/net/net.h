@@ -9,10 +9,11 @@
 #include "base/result.h"
 #include "net/wire.h"
 
-#define NET_ADDRESSES_MAX  16
-#define NET_ROUTES_MAX     32
-#define NET_NEIGHBOURS_MAX 256 /* per worker; full refuses new ones (a flood cannot evict the live) */
-#define NET_NEIGH_QUEUE    4   /* packets that wait for one unresolved neighbour */
+#define NET_ADDRESSES_MAX 16
+#define NET_ROUTES_MAX    32
+#define NET_NEIGHBOURS_MAX                                                                         \
+    256                   /* per worker; full refuses new ones (a flood cannot evict the live) */
+#define NET_NEIGH_QUEUE 4 /* packets that wait for one unresolved neighbour */
 
 struct net_address {
     struct ip_addr address;
@@ -54,7 +55,8 @@ struct net;
  * each well-formed error that quotes one of our TCP packets; may be NULL. */
 enum tg_err net_create(const struct net_config *config, struct buf_pool *pool, struct stats *stats,
                        const struct toeplitz *toeplitz, uint64_t seed,
-                       void (*on_icmp_error)(void *arg, const struct net_icmp_error *error, tg_ns now),
+                       void (*on_icmp_error)(void *arg, const struct net_icmp_error *error,
+                                             tg_ns now),
                        void *arg, struct net **net);
 void net_destroy(struct net *net);
 

@@ -99,7 +99,7 @@ struct tcp_segment wire_tcp(const struct buf *b);
 struct ip_emit {
     struct ip_addr source, destination;
     uint8_t proto;
-    uint8_t hop_limit; /* 0: 64 */
+    uint8_t hop_limit;     /* 0: 64 */
     uint8_t traffic_class; /* ECN in the low two bits */
 };
 

@@ -69,16 +69,18 @@ uint64_t proxy_oldest(const struct proxy *proxy, enum tables_kind kind);
  * head bytes travel in `head` (a frame); the answer comes back as frames. Sent and received through the
  * worker's mailbox. The first cut only defines and refuses it (each worker has its own pool). */
 struct proxy_message {
-    uint32_t kind;       /* 1 request head, 2 request body piece, 3 response head, 4 response piece, 5 end, 6 abort */
+    uint32_t
+        kind; /* 1 request head, 2 request body piece, 3 response head, 4 response piece, 5 end, 6 abort */
     uint32_t from_worker;
-    uint64_t request;    /* the sender's name for it */
-    uint64_t peer;       /* the receiver's name for it, once known */
-    uint32_t origin;     /* index of the origin (kind 1) */
+    uint64_t request;       /* the sender's name for it */
+    uint64_t peer;          /* the receiver's name for it, once known */
+    uint32_t origin;        /* index of the origin (kind 1) */
     uint32_t routes_number; /* generation that `origin` indexes */
-    struct buf *bytes;   /* owned by the receiver from now on */
+    struct buf *bytes;      /* owned by the receiver from now on */
 };
 /* Take a message from another worker; ownership of bytes passes. TG_UNSUPPORTED: answered with kind 6. */
-enum tg_err proxy_message_receive(struct proxy *proxy, const struct proxy_message *message, tg_ns now);
+enum tg_err proxy_message_receive(struct proxy *proxy, const struct proxy_message *message,
+                                  tg_ns now);
 
 struct proxy_gauges {
     uint32_t clients, requests, origins, origins_idle, run_queue;

@@ -17,8 +17,8 @@ struct steer {
     const struct toeplitz *toeplitz;
     struct stats *stats;
     unsigned worker, workers;
-    uint16_t node_slot;   /* this node's owner slot */
-    bool spread_by_port;  /* the port's RSS already chose the worker: keep what arrives */
+    uint16_t node_slot;  /* this node's owner slot */
+    bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
 };
 
 /* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE) for n filtered packets. Frees
@@ -43,7 +43,7 @@ struct steer_ports {
     } family[2];             /* IPv4, IPv6: the port lies at another offset of the hash input */
     const struct toeplitz *toeplitz;
     unsigned worker, workers;
-    uint32_t next;         /* rotates, so that ports are not reused at once */
+    uint32_t next; /* rotates, so that ports are not reused at once */
 };
 enum tg_err steer_ports_init(struct steer_ports *ports, const struct toeplitz *toeplitz,
                              unsigned worker, unsigned workers, uint32_t seed);

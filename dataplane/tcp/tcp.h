@@ -41,20 +41,20 @@ static inline uint32_t tcp_handle_index(tcp_handle h)
 }
 
 struct tcp_config {
-    unsigned worker;              /* goes into every handle */
-    uint32_t connections_max;     /* full PCBs; <= 2^24 - 1 */
-    uint32_t half_open_max;       /* SYN-RECEIVED among them */
-    uint32_t time_wait_max;       /* oldest is evicted when full */
-    uint32_t receive_window_max;  /* bytes a connection may hold unread; decides the window scale */
-    uint32_t send_buffer_max;     /* bytes a connection may hold unacknowledged + unsent */
-    uint32_t unsent_low;          /* WRITABLE is reported when unsent falls to this (notsent_lowat) */
-    uint32_t ooo_segments_max;    /* per connection */
-    uint16_t mss_max;             /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
+    unsigned worker;             /* goes into every handle */
+    uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */
+    uint32_t half_open_max;      /* SYN-RECEIVED among them */
+    uint32_t time_wait_max;      /* oldest is evicted when full */
+    uint32_t receive_window_max; /* bytes a connection may hold unread; decides the window scale */
+    uint32_t send_buffer_max;    /* bytes a connection may hold unacknowledged + unsent */
+    uint32_t unsent_low;       /* WRITABLE is reported when unsent falls to this (notsent_lowat) */
+    uint32_t ooo_segments_max; /* per connection */
+    uint16_t mss_max;       /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
                                      clients, so that an origin's segment fits one client segment */
-    uint64_t isn_key[2];          /* secret of ISNs and timestamp offsets (RFC 6528) */
-    uint64_t seed;                /* jitter */
-    tg_ns msl;                    /* TIME-WAIT lasts 2 of them; 0: 30 s */
-    tg_ns rto_min, rto_max;       /* 0: 200 ms, 120 s */
+    uint64_t isn_key[2];    /* secret of ISNs and timestamp offsets (RFC 6528) */
+    uint64_t seed;          /* jitter */
+    tg_ns msl;              /* TIME-WAIT lasts 2 of them; 0: 30 s */
+    tg_ns rto_min, rto_max; /* 0: 200 ms, 120 s */
     unsigned syn_retries, retries; /* 0: 6, 15 (RFC 1122 R2) */
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
@@ -67,8 +67,8 @@ struct tcp_config {
 enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct buf_pool *pool,
                        struct timer_wheel *wheel, struct stats *stats,
                        const struct toeplitz *toeplitz,
-                       bool (*tx_done)(const void *arg, const struct buf *b), const void *tx_done_arg,
-                       struct tcp **tcp);
+                       bool (*tx_done)(const void *arg, const struct buf *b),
+                       const void *tx_done_arg, struct tcp **tcp);
 /* Abort everything without a packet, give every buffer back. */
 void tcp_destroy(struct tcp *tcp);
 
@@ -114,10 +114,10 @@ enum tcp_event_bit {
 };
 struct tcp_event {
     tcp_handle handle;
-    uint64_t user;   /* tcp_set_user's value; 0 at ACCEPTED */
-    uint32_t tag;    /* at ACCEPTED */
+    uint64_t user; /* tcp_set_user's value; 0 at ACCEPTED */
+    uint32_t tag;  /* at ACCEPTED */
     uint16_t bits;
-    uint16_t error;  /* enum tg_err, with CLOSED */
+    uint16_t error; /* enum tg_err, with CLOSED */
 };
 /* Fetch up to n events: one per connection with all its bits. Level-less: a bit is reported once per
  * cause; what the user leaves unread is not reported again until more arrives. */
@@ -127,11 +127,11 @@ void tcp_set_user(struct tcp *tcp, tcp_handle h, uint64_t user);
 /* Names and MSS of a connection; TG_STALE leaves *info untouched. */
 struct tcp_info {
     struct ip_tuple tuple;
-    uint16_t mss;            /* payload bytes a full segment carries */
+    uint16_t mss;                     /* payload bytes a full segment carries */
     uint32_t unsent, unacked, unread; /* bytes */
-    uint32_t cwnd, ssthresh; /* bytes */
+    uint32_t cwnd, ssthresh;          /* bytes */
     tg_ns srtt, rto;
-    uint8_t state;           /* enum tcp_state */
+    uint8_t state; /* enum tcp_state */
     uint32_t retransmits;
 };
 enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *info);
