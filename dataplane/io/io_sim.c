@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Simulated ports behind io.h: frames come in by io_sim_receive and leave by a callback, time is the
+ * simulator's. Frames lie on the heap. One port; a worker that hands a frame over gives a copy, so
+ * that every frame stays in the pool of one worker and the leak oracle is exact.
+ * Called by worker/ and tests; knows nothing of protocols but where a NIC would put a checksum.
+ */
+#include "io/io_sim.h"
+#include <stdlib.h>
+
+#define IO_SIM_FRAME_BYTES (BUF_HEADROOM + BUF_ROOM)
+
+struct io_frame {
+    struct buf buf;
+    uint8_t bytes[IO_SIM_FRAME_BYTES];
+};
+
+struct io {
+    struct io_sim_config config;
+    struct stats *stats;
+    struct io_caps caps;
+    struct buf_pool pool;
+    struct io_frame *frames;
+    struct buf **home; /* stack of frames that are at home */
+    unsigned home_count;
+    unsigned fail_refill_after;   /* counts down; the refill that reaches 0 fails */
+    struct buf_queue arrived;     /* from the link */
+    struct buf_queue handed_over; /* from other workers */
+    struct io *peers[TG_WORKERS_MAX];
+};
+
+static unsigned io_sim_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
+{
+    struct io *io = pool->arg;
+    if (io->fail_refill_after && --io->fail_refill_after == 0)
+        return 0;
+    unsigned i = 0;
+    for (; i < n && io->home_count; i++) {
+        out[i] = io->home[--io->home_count];
+        buf_reset(out[i]);
+    }
+    return i;
+}
+
+static void io_sim_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
+{
+    struct io *io = pool->arg;
+    for (unsigned i = 0; i < n; i++) {
+        tg_assert(io->home_count < io->config.buffers);
+        io->home[io->home_count++] = bufs[i];
+    }
+}
+
+enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats, struct io **out)
+{
+    struct io *io = calloc(1, sizeof *io);
+    if (!io)
+        return TG_NO_MEMORY;
+    io->config = *config;
+    io->stats = stats;
+    io->frames = aligned_alloc(TG_CACHE_LINE, sizeof(struct io_frame) * config->buffers);
+    io->home = calloc(config->buffers, sizeof *io->home);
+    if (!io->frames || !io->home) {
+        io_close(io);
+        return TG_NO_MEMORY;
+    }
+    buf_pool_init(&io->pool, io_sim_refill, io_sim_drain, io);
+    for (unsigned i = 0; i < config->buffers; i++) {
+        struct buf *b = &io->frames[i].buf;
+        *b =
+            (struct buf){.head = io->frames[i].bytes, .cap = IO_SIM_FRAME_BYTES, .pool = &io->pool};
+        io->home[io->home_count++] = b;
+    }
+    io->caps = (struct io_caps){
+        .queues = 1,
+        .mtu = config->mtu,
+        .tx_ip_checksum = config->tx_checksum_offload,
+        .tx_l4_checksum = config->tx_checksum_offload,
+        .device = "sim",
+    };
+    memcpy(io->caps.mac, config->mac, sizeof io->caps.mac);
+    io->peers[config->worker] = io;
+    *out = io;
+    return TG_OK;
+}
+
+void io_sim_join(struct io *const ios[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned k = 0; k < n; k++)
+            ios[i]->peers[ios[k]->config.worker] = ios[k];
+}
+
+static void io_sim_unref_all(struct io *io, struct buf_queue *queue)
+{
+    for (struct buf *b; (b = buf_queue_pop(queue));)
+        buf_unref(&io->pool, b);
+}
+
+void io_close(struct io *io)
+{
+    if (io->frames) {
+        io_sim_unref_all(io, &io->arrived);
+        io_sim_unref_all(io, &io->handed_over);
+    }
+    free(io->frames);
+    free(io->home);
+    free(io);
+}
+
+void io_sim_receive(struct io *io, unsigned port, struct span frame)
+{
+    if (frame.len > BUF_ROOM) {
+        stats_count(io->stats, TG_C_io_rx_too_big);
+        return;
+    }
+    struct buf *b = buf_alloc(&io->pool);
+    if (!b) {
+        stats_count(io->stats, TG_C_io_pool_empty);
+        return;
+    }
+    if (frame.len)
+        memcpy(buf_put(b, (uint16_t)frame.len), frame.data, frame.len);
+    b->port = (uint16_t)port;
+    b->worker = (uint8_t)io->config.worker;
+    buf_queue_push(&io->arrived, b);
+}
+
+unsigned io_rx(struct io *io, struct buf *burst[], unsigned n)
+{
+    unsigned got = 0;
+    for (struct buf *b; got < n && (b = buf_queue_pop(&io->handed_over));) {
+        stats_count(io->stats, TG_C_io_handoff_in);
+        burst[got++] = b;
+    }
+    for (struct buf *b; got < n && (b = buf_queue_pop(&io->arrived));) {
+        b->rx_ns = *io->config.clock;
+        stats_count(io->stats, TG_C_io_rx_packets);
+        stats_add(io->stats, TG_C_io_rx_bytes, b->len);
+        burst[got++] = b;
+    }
+    return got;
+}
+
+static uint32_t io_sim_sum(uint32_t sum, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sum += (uint32_t)bytes[i] << (i % 2 ? 0 : 8);
+    return sum;
+}
+
+static void io_sim_put_checksum(uint8_t *at, uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    sum = ~sum;
+    at[0] = (uint8_t)(sum >> 8);
+    at[1] = (uint8_t)sum;
+}
+
+/* What a NIC does for BUF_TX_*_CSUM: offsets l3 and l4 are from the frame's first byte; the transport
+ * checksum field holds the pseudo-header's sum and is summed up with the rest. */
+static void io_sim_offload(const struct buf *b, uint8_t *frame, size_t len)
+{
+    if (b->flags & BUF_TX_IP_CSUM) {
+        uint8_t *ip = frame + b->l3;
+        ip[10] = ip[11] = 0;
+        io_sim_put_checksum(ip + 10, io_sim_sum(0, ip, (size_t)(ip[0] & 15) * 4));
+    }
+    if (b->flags & BUF_TX_L4_CSUM) {
+        enum { TCP_CHECKSUM_AT = 16, UDP_CHECKSUM_AT = 6, PROTO_TCP = 6 };
+        size_t at = b->l4 + (b->ip_proto == PROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
+        io_sim_put_checksum(frame + at, io_sim_sum(0, frame + b->l4, len - b->l4));
+    }
+}
+
+unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct buf *b = burst[i];
+        uint8_t frame[65536];
+        size_t len = 0;
+        for (const struct buf *piece = b; piece; piece = piece->next) {
+            tg_assert(len + piece->len <= sizeof frame);
+            memcpy(frame + len, piece->data, piece->len);
+            len += piece->len;
+        }
+        io_sim_offload(b, frame, len);
+        stats_count(io->stats, TG_C_io_tx_packets);
+        stats_add(io->stats, TG_C_io_tx_bytes, len);
+        io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
+        buf_unref(&io->pool, b);
+    }
+    return n;
+}
+
+void io_handoff(struct io *io, struct buf *burst[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct io *peer = io->peers[burst[i]->worker];
+        tg_assert(peer && burst[i]->refs == 1);
+        struct buf *copy = buf_linearise(&peer->pool, burst[i]);
+        if (copy) {
+            copy->worker = burst[i]->worker;
+            copy->port = burst[i]->port;
+            copy->flags |= BUF_HANDED_OVER;
+            buf_queue_push(&peer->handed_over, copy);
+            stats_count(io->stats, TG_C_io_handoff_out);
+        } else {
+            stats_count(io->stats, TG_C_io_handoff_full);
+        }
+        buf_unref(&io->pool, burst[i]);
+    }
+}
+
+/* The link copies in io_tx: nothing is read later. */
+bool io_tx_done(const struct io *io, const struct buf *buf)
+{
+    return true;
+}
+
+void io_flush(struct io *io)
+{
+}
+
+/* Virtual time is moved by the simulator's event loop. */
+void io_wait(struct io *io, tg_ns until)
+{
+}
+
+tg_ns io_now(struct io *io)
+{
+    return *io->config.clock;
+}
+
+const struct io_caps *io_caps(const struct io *io, unsigned port)
+{
+    return &io->caps;
+}
+
+unsigned io_port_count(const struct io *io)
+{
+    return 1;
+}
+
+struct buf_pool *io_pool(struct io *io)
+{
+    return &io->pool;
+}
+
+unsigned io_sim_outstanding(struct io *io)
+{
+    buf_pool_flush(&io->pool);
+    return io->config.buffers - io->home_count;
+}
+
+void io_sim_fail_refill_after(struct io *io, unsigned n)
+{
+    io->fail_refill_after = n;
+}
