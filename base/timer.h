@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Hierarchical timer wheel, 4 levels of 256 slots, 1 ms ticks: about 49 days of range. It is told the
- * time and never asks. One worker owns a wheel. Deadlines round up to a tick: a timer never fires
- * early. Timers of one tick fire in the order in which they were armed (runs repeat). Floor 0.
+ * Hierarchical timer wheel, 4 levels of 256 slots, 1 ms ticks; any deadline is legal (beyond
+ * about 49 days it waits in a list of its own). It is told the time and never asks. One worker owns a
+ * wheel. Deadlines round up to a tick: a timer never fires early. Timers of one tick fire in the order in which they were armed (runs repeat). Floor 0.
  *
  * Lazy re-arming is the caller's business: leave the timer where it is, keep the later deadline in
  * your own state, and arm again from the callback (tcp: one timer a connection).
@@ -13,20 +13,26 @@
 
 #define TIMER_TICK TG_MS
 
+/* A member of a circular list; a list's head is one too. */
+struct timer_link {
+    struct timer_link *next, *prev; /* NULL in a timer: not armed */
+};
+
 struct timer {
-    struct timer *next, **prev_next; /* slot list; prev_next NULL = not armed */
+    struct timer_link link;
     tg_ns deadline;
     void (*fire)(struct timer *timer, void *arg, tg_ns now); /* may arm or cancel any timer */
     void *arg;
 };
 
 struct timer_wheel {
-    uint64_t tick;           /* all ticks up to this one have fired */
-    uint32_t armed;          /* how many timers wait */
+    uint64_t tick;           /* ticks up to this one have fired or wait in `due` */
+    uint32_t armed;          /* how many timers wait, in all lists */
     uint64_t occupied[4][4]; /* bitmap of non-empty slots */
-    struct {
-        struct timer *first, **last_next;
-    } slots[4][256];
+    struct timer_link due;   /* their tick has come; the limit of a run left them */
+    struct timer_link late;  /* armed for the past: due at the next run */
+    struct timer_link far;   /* in another period of 2^32 ticks */
+    struct timer_link slots[4][256];
 };
 
 void timer_wheel_init(struct timer_wheel *wheel, tg_ns now);
@@ -35,7 +41,7 @@ void timer_init(struct timer *timer, void (*fire)(struct timer *, void *, tg_ns)
 
 static inline bool timer_armed(const struct timer *timer)
 {
-    return timer->prev_next != NULL;
+    return timer->link.next != NULL;
 }
 
 /* Arm or move. A deadline in the past fires at the next timers_run. */
