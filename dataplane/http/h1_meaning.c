@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What the fields of a head say together: which host, how the body is framed (RFC 9112 s6), whether
+ * the connection lives on. Every contradiction is refused: two parsers that read it differently are
+ * what request smuggling is made of. Called by h1_head when all fields are known. Floor 2: base only.
+ */
+#include "http/h1_parts.h"
+
+struct facts {
+    const struct field *host, *length, *coding, *expect; /* the last one seen */
+    unsigned hosts, lengths, codings;
+    bool close, keep_alive, upgrade_option, upgrade_field;
+};
+
+static void connection_options(struct facts *facts, struct span value)
+{
+    struct span option;
+    while (h1_list_next(&value, &option)) {
+        facts->close |= span_equal_nocase(option, SPAN_LITERAL("close"));
+        facts->keep_alive |= span_equal_nocase(option, SPAN_LITERAL("keep-alive"));
+        facts->upgrade_option |= span_equal_nocase(option, SPAN_LITERAL("upgrade"));
+    }
+}
+
+static bool is_name(const struct field *field, const char *lower, size_t len)
+{
+    return span_equal_nocase(field->name, span_make(lower, len));
+}
+
+static void facts_take(struct facts *facts, const struct field *field)
+{
+    switch (field->name.len) { /* cheap first step: most names are of no interest here */
+    case 4:
+        if (is_name(field, "host", 4)) {
+            facts->host = field;
+            facts->hosts++;
+        }
+        break;
+    case 6:
+        if (is_name(field, "expect", 6))
+            facts->expect = field;
+        break;
+    case 7:
+        facts->upgrade_field |= is_name(field, "upgrade", 7);
+        break;
+    case 10:
+        if (is_name(field, "connection", 10))
+            connection_options(facts, field->value);
+        break;
+    case 14:
+        if (is_name(field, "content-length", 14)) {
+            facts->length = field;
+            facts->lengths++;
+        }
+        break;
+    case 17:
+        if (is_name(field, "transfer-encoding", 17)) {
+            facts->coding = field;
+            facts->codings++;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static struct facts facts_collect(const struct head_view *view)
+{
+    struct facts facts = {0};
+    for (unsigned i = 0; i < view->field_count; i++)
+        facts_take(&facts, &view->fields[i]);
+    return facts;
+}
+
+static size_t offset_of(const struct field *field, const uint8_t *base)
+{
+    return (size_t)(field->name.data - base);
+}
+
+static bool all_of(struct span s, enum h1_class class)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!h1_is(s.data[i], class))
+            return false;
+    return s.len > 0;
+}
+
+/* Length of "[...]" at the front, brackets included; 0 when it is no IPv6 literal in form. Zone
+ * identifiers and future versions have no business in a request. */
+static size_t bracket_literal(struct span s)
+{
+    size_t n = 1;
+    while (n < s.len && (h1_is(s.data[n], H1_HEX) || s.data[n] == ':' || s.data[n] == '.'))
+        n++;
+    return n >= 4 && n < s.len && s.data[n] == ']' ? n + 1 : 0;
+}
+
+/* RFC 3986 s3.2.2 allows sub-delims and percent encoding in a registered name. Nothing in the DNS is
+ * called so; they are refused, because they serve only to confuse caches and logs. */
+bool h1_split_authority(struct span authority, struct span *host, uint16_t *port)
+{
+    size_t n = 0;
+    if (authority.len && authority.data[0] == '[')
+        n = bracket_literal(authority);
+    else
+        while (n < authority.len && h1_is(authority.data[n], H1_NAME))
+            n++;
+    *host = span_slice(authority, 0, n);
+    *port = 0;
+    if (n == 0 || n > 255 || n == authority.len)
+        return n > 0 && n <= 255;
+    struct span digits = span_slice(authority, n + 1, authority.len);
+    if (authority.data[n] != ':' || digits.len > 5)
+        return false;
+    uint32_t value = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        if (!h1_is(digits.data[i], H1_DIGIT))
+            return false;
+        value = value * 10 + (uint32_t)(digits.data[i] - '0');
+    }
+    *port = (uint16_t)value; /* an empty port is legal: the default one */
+    return value <= 65535 && (value > 0 || digits.len == 0);
+}
+
+/* RFC 9112 s3.2: exactly one valid Host in HTTP/1.1; at most one in 1.0. An absolute target wins. */
+static enum tg_err host_meaning(struct http_head *head, const struct facts *facts,
+                                const uint8_t *base)
+{
+    if (facts->hosts > 1)
+        return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->host, base), "more than one Host");
+    if (facts->hosts == 0)
+        return head->minor == 0
+                   ? TG_OK
+                   : h1_refuse(head, TG_BAD_INPUT, head->bytes, "HTTP/1.1 without Host");
+    struct span host;
+    uint16_t port;
+    if (!h1_split_authority(facts->host->value, &host, &port))
+        return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->host, base), "malformed Host");
+    if (head->host.len == 0) {
+        head->host = host;
+        head->host_port = port;
+    }
+    return TG_OK;
+}
+
+/* RFC 9112 s6.2; 19 digits always fit in 63 bits. */
+static bool length_parse(struct span digits, uint64_t *value)
+{
+    if (digits.len > 19 || !all_of(digits, H1_DIGIT))
+        return false;
+    uint64_t v = 0;
+    for (size_t i = 0; i < digits.len; i++)
+        v = v * 10 + (uint64_t)(digits.data[i] - '0');
+    *value = v;
+    return true;
+}
+
+/* Exactly "chunked" is understood. A list of other codings that could be well meant is unsupported;
+ * chunked twice, chunked not last, parameters or anything else is malformed (RFC 9112 s6.1, s6.3). */
+static enum tg_err coding_parse(struct span value)
+{
+    struct span element, chunked = SPAN_LITERAL("chunked");
+    if (span_equal_nocase(value, chunked))
+        return TG_OK;
+    bool any = false, ended = false;
+    while (h1_list_next(&value, &element)) {
+        if (ended || !all_of(element, H1_TOKEN))
+            return TG_BAD_INPUT;
+        ended = span_equal_nocase(element, chunked);
+        if (ended && !any) /* "chunked," alone: a trick, not a coding */
+            return TG_BAD_INPUT;
+        any = true;
+    }
+    return any ? TG_UNSUPPORTED : TG_BAD_INPUT;
+}
+
+/* Content-Length and Transfer-Encoding, alike for requests and responses that have a body. */
+static enum tg_err framing_meaning(struct http_head *head, const struct facts *facts,
+                                   const uint8_t *base)
+{
+    if (facts->lengths > 1)
+        return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->length, base),
+                         "more than one Content-Length");
+    if (facts->lengths && !length_parse(facts->length->value, &head->content_length))
+        return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->length, base),
+                         "malformed Content-Length");
+    if (facts->codings == 0) {
+        head->framing = facts->lengths ? HTTP_SIZED : HTTP_NO_BODY;
+        return TG_OK;
+    }
+    size_t offset = offset_of(facts->coding, base);
+    if (facts->lengths)
+        return h1_refuse(head, TG_BAD_INPUT, offset, "Transfer-Encoding beside Content-Length");
+    if (facts->codings > 1)
+        return h1_refuse(head, TG_BAD_INPUT, offset, "more than one Transfer-Encoding");
+    if (head->minor == 0)
+        return h1_refuse(head, TG_BAD_INPUT, offset, "Transfer-Encoding in HTTP/1.0");
+    enum tg_err err = coding_parse(facts->coding->value);
+    if (err != TG_OK)
+        return h1_refuse(head, err, offset, "Transfer-Encoding other than chunked");
+    head->framing = HTTP_CHUNKED;
+    return TG_OK;
+}
+
+static bool keep_alive_of(const struct http_head *head, const struct facts *facts)
+{
+    return !facts->close && (head->minor == 1 || facts->keep_alive);
+}
+
+enum tg_err h1_request_meaning(struct http_head *head, const uint8_t *base)
+{
+    struct facts facts = facts_collect(&head->view);
+    enum tg_err err = host_meaning(head, &facts, base);
+    if (err == TG_OK)
+        err = framing_meaning(head, &facts, base);
+    head->keep_alive = err == TG_OK && keep_alive_of(head, &facts);
+    /* RFC 9110 s10.1.1: 100-continue from an HTTP/1.0 client is ignored. */
+    head->expect_continue = facts.expect && head->minor == 1 &&
+                            span_equal_nocase(facts.expect->value, SPAN_LITERAL("100-continue"));
+    head->upgrade = facts.upgrade_option && facts.upgrade_field;
+    return err;
+}
+
+enum tg_err h1_response_meaning(struct http_head *head, enum http_method request_method,
+                                const uint8_t *base)
+{
+    struct facts facts = facts_collect(&head->view);
+    enum tg_err err = framing_meaning(head, &facts, base);
+    if (err != TG_OK)
+        return err;
+    head->keep_alive = keep_alive_of(head, &facts);
+    head->upgrade = facts.upgrade_option && facts.upgrade_field;
+    unsigned status = head->view.status;
+    if (status < 200 || status == 204) {
+        /* RFC 9112 s6.3: never a body. A server that announces one may well send it, so what follows
+         * on this connection cannot be trusted. */
+        if (facts.codings || head->content_length > 0)
+            head->keep_alive = false;
+        head->framing = HTTP_NO_BODY;
+    } else if (request_method == HTTP_HEAD || status == 304) {
+        head->framing = HTTP_NO_BODY; /* the length describes what a GET would get */
+    } else if (head->framing == HTTP_NO_BODY) {
+        head->framing = HTTP_UNTIL_CLOSE;
+        head->keep_alive = false;
+    }
+    return TG_OK;
+}
