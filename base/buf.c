@@ -49,7 +49,7 @@ static void buf_give_back(struct buf_pool *pool, struct buf *b)
         external->release(external->arg, b->data);
     }
     pool->in_use--; /* may wrap when another worker took it: only the sum over workers counts */
-    if (!buf_pool_shares_home(pool, b->pool)) {
+    if ((b->flags & BUF_PORT_HOLDS) || !buf_pool_shares_home(pool, b->pool)) {
         b->pool->drain(b->pool, &b, 1);
         return;
     }
