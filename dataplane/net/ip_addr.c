@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Addresses of either family in 16 bytes, and their text form. Called by every floor from net up; text only by cold
+ * code. Knows nothing of packets. Floor 1.
+ */
+#include "net/wire.h"
+#include <arpa/inet.h>
+
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 s2.5.5.2 */
+
+struct ip_addr ip_addr_from4(const uint8_t bytes[4])
+{
+    struct ip_addr a;
+    memcpy(a.bytes, mapped_prefix, sizeof mapped_prefix);
+    memcpy(a.bytes + 12, bytes, 4);
+    return a;
+}
+
+bool ip_addr_is4(const struct ip_addr *a)
+{
+    return memcmp(a->bytes, mapped_prefix, sizeof mapped_prefix) == 0;
+}
+
+bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+bool ip_addr_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, unsigned bits)
+{
+    tg_assert(bits <= 128);
+    unsigned whole = bits / 8, rest = bits % 8;
+    if (memcmp(a->bytes, prefix->bytes, whole) != 0)
+        return false;
+    return rest == 0 || (a->bytes[whole] ^ prefix->bytes[whole]) >> (8 - rest) == 0;
+}
+
+char *ip_addr_text(const struct ip_addr *a, char out[46])
+{
+    bool is4 = ip_addr_is4(a);
+    const char *text = inet_ntop(is4 ? AF_INET : AF_INET6, is4 ? a->bytes + 12 : a->bytes, out, 46);
+    tg_assert(text == out); /* 46 = INET6_ADDRSTRLEN: always enough */
+    return out;
+}
+
+enum tg_err ip_addr_parse(const char *text, struct ip_addr *out)
+{
+    struct ip_addr a;
+    uint8_t four[4];
+    if (inet_pton(AF_INET, text, four) == 1)
+        a = ip_addr_from4(four);
+    else if (inet_pton(AF_INET6, text, a.bytes) != 1)
+        return TG_BAD_INPUT;
+    *out = a;
+    return TG_OK;
+}
