@@ -27,6 +27,8 @@ struct buf *buf_alloc_slow(struct buf_pool *pool)
         pool->exhausted++;
         return NULL;
     }
+    for (unsigned i = 0; i < got; i++)
+        pool->cache[i]->refs = 0; /* whoever rests in the cache has no holder, as drain expects */
     pool->cached = got - 1;
     pool->in_use++;
     struct buf *b = pool->cache[got - 1];

@@ -40,15 +40,16 @@
 /* Pieces below this are copied into a shared frame rather than pin a whole one (bytes). */
 #define BUF_COPY_BELOW 256
 
-enum buf_verdict {               /* steer's answer; PASS until it has spoken */
-                   BUF_PASS = 0, /* not yet decided */
-                   BUF_LOCAL,    /* this worker's connection, or a new one */
-                   BUF_CORE,     /* another worker of this node: buf.worker names it */
-                   BUF_NODE,     /* another node: buf.flow names the owner slot */
-                   BUF_RST,      /* nobody's: answer RST at once, a reset beats a hang */
-                   BUF_PUNT,     /* not ours: to the kernel through the exception port */
-                   BUF_DROP,     /* drop and count buf.reason */
-                   BUF_CONSUMED, /* taken by net (ARP, ND, ICMP): the stage that set it owns the buffer */
+/* steer's answer; PASS until it has spoken */
+enum buf_verdict {
+    BUF_PASS = 0, /* not yet decided */
+    BUF_LOCAL,    /* this worker's connection, or a new one */
+    BUF_CORE,     /* another worker of this node: buf.worker names it */
+    BUF_NODE,     /* another node: buf.flow names the owner slot */
+    BUF_RST,      /* nobody's: answer RST at once, a reset beats a hang */
+    BUF_PUNT,     /* not ours: to the kernel through the exception port */
+    BUF_DROP,     /* drop and count buf.reason */
+    BUF_CONSUMED, /* taken by net (ARP, ND, ICMP): the stage that set it owns the buffer */
 };
 
 enum buf_flag {
@@ -77,11 +78,13 @@ struct buf;
 struct buf_pool {
     /* Fill out[n]; returns how many (0..n). Each has refs = 1, empty, data at BUF_HEADROOM. */
     unsigned (*refill)(struct buf_pool *pool, struct buf *out[], unsigned n);
-    /* Take n buffers with refs = 0 back home; ownership of all of them passes. */
+    /* Take n buffers with refs = 0 back home; ownership of all of them passes. Called on the home
+     * pool of a foreign buffer too, from the freeing worker: it must not touch that pool's cache. */
     void (*drain)(struct buf_pool *pool, struct buf *bufs[], unsigned n);
-    void *arg;          /* of the two functions */
-    unsigned cached;    /* how many of cache[] are filled */
-    uint64_t in_use;    /* taken minus given back by this worker: for leak checks, governor */
+    void *arg;       /* of the two functions */
+    unsigned cached; /* how many of cache[] are filled */
+    uint64_t in_use; /* taken minus given back by this worker; wraps, only the sum over the workers
+                           says how many are out: for leak checks, governor */
     uint64_t exhausted; /* times buf_alloc found nothing */
     struct buf *cache[128];
 };
@@ -113,8 +116,7 @@ struct buf {
     uint8_t verdict;    /* enum buf_verdict */
     uint16_t reason;    /* enum tg_counter of the drop; 0 = none */
     uint16_t port;      /* io port it came from or leaves by */
-    struct buf_pool
-        *pool; /* whose functions take it home; the cache used is the freeing worker's */
+    struct buf_pool *pool; /* takes it home; rests in the freeing worker's cache if of one store */
 
     /* line 1: receive record, then send record */
     tg_ns rx_ns;      /* worker clock at the receive burst */
