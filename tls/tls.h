@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * TLS as bytes in, bytes out. No sockets, no clock, no packets: the proxy feeds cipher text that TCP has
- * in order, reads plaintext, and drains cipher text straight into reserved send frames. Behind it:
- * OpenSSL 3.0 (tls/ is the only folder that includes openssl/ headers). Floor 2: base only.
+ * TLS as bytes in, bytes out. No sockets, no clock, no packets: the proxy feeds cipher text that
+ * TCP has in order, reads plaintext, and drains cipher text straight into reserved send frames.
+ * Behind it: OpenSSL 3.0 (tls/ is the only folder that includes openssl/ headers). Floor 2: base
+ * only.
  *
  *   client bytes -> tls_feed -> tls_read  -> http
  *   http bytes   -> tls_write -> tls_drain -> TCP
  *
- * Waiting for a key. The private key may lie elsewhere (keyless). Then tls_feed answers TG_WANT_KEY,
- * tls_key_op names the operation, the transport carries it, and tls_key_done (or tls_abort) continues.
- * While an operation is out nothing else enters this connection but tls_key_done and tls_abort; the
- * cipher text that arrives meanwhile simply stays in TCP (nothing is consumed).
+ * Waiting for a key. The private key may lie elsewhere (keyless). Then tls_feed answers
+ * TG_WANT_KEY, tls_key_op names the operation, the transport carries it, and tls_key_done (or
+ * tls_abort) continues. While an operation is out nothing else enters this connection but
+ * tls_key_done and tls_abort; the cipher text that arrives meanwhile simply stays in TCP (nothing
+ * is consumed).
  *
- * Early data (0-RTT). tls_read says of every byte whether it is early, so that http executes early only
- * what may be repeated.
+ * Early data (0-RTT). tls_read says of every byte whether it is early, so that http executes early
+ * only what may be repeated.
  *
- * Every worker has its own tls_worker with its own SSL_CTX per certificate; nothing is shared between
- * cores. New certificate sets are built by the housekeeping thread (tls_set_create) and taken by the
- * worker between two bursts; connections keep the set that they started with until they end.
+ * Every worker has its own set with its own SSL_CTX. New certificate sets are built by the
+ * housekeeping thread (tls_set_create) and taken by the worker between two bursts; connections keep
+ * the set that they started with until they end.
  */
 #ifndef TLS_TLS_H
 #define TLS_TLS_H
@@ -24,27 +26,38 @@
 #include "base/result.h"
 #include "base/span.h"
 
-struct
-    tls_set; /* certificates and policy of all sites, for one worker: immutable, reference counted */
+/* Certificates and policy of all sites, for one worker: immutable, reference counted. */
+struct tls_set;
 struct tls_conn; /* one connection */
 
 /* One certificate as the control plane publishes it. Spans borrow for the call. */
 struct tls_certificate {
-    struct span names; /* host names, each followed by a NUL; "*.example.com" matches one label */
+    /* Host names, each followed by a NUL; "*.example.com" matches one label; an exact name wins
+     * over a wildcard. Certificates may share a name: one each of ECDSA, RSA, Ed25519 is kept (the
+     * first of a type), and the client's abilities choose. */
+    struct span names;
     struct span chain_pem; /* leaf first */
     struct span key_pem;   /* empty: the key lies elsewhere (keyless), operations go out */
-    bool is_default;       /* for clients without or with an unknown server name */
+    /* For clients without or with an unknown server name. Where no certificate is the default they
+     * get the alert unrecognized_name (112) or missing_extension (109). */
+    bool is_default;
 };
 
 struct tls_policy {
-    bool alpn_http1;         /* offer http/1.1 */
-    bool tls12;              /* TLS 1.2 allowed beside 1.3 */
-    uint32_t early_data_max; /* bytes of 0-RTT accepted; 0: off */
-    uint64_t random_seed;    /* != 0: deterministic randomness, simulator and tests only */
+    /* Choose http/1.1; a client that offers ALPN without it gets the alert no_application_protocol
+     * (RFC 7301 s3.2). false: ALPN is ignored. */
+    bool alpn_http1;
+    bool tls12; /* TLS 1.2 allowed beside 1.3 */
+    /* Bytes of 0-RTT accepted; 0: off. There is no replay register yet: keep it 0. */
+    uint32_t early_data_max;
+    /* != 0: deterministic randomness of the whole process from here on. Simulator and tests only;
+     * one thread. */
+    uint64_t random_seed;
 };
 
-/* Build one worker's set (cold: parses PEM, makes contexts). TG_BAD_INPUT: *bad is the index of the first
- * certificate that does not parse or whose key does not match, `problem` says why in one sentence. */
+/* Build one worker's set (cold: parses PEM, makes contexts). TG_BAD_INPUT: *bad is the index of the
+ * first certificate that does not parse or whose key does not match, `problem` says why in one
+ * sentence. The set has one reference, the caller's. */
 enum tg_err tls_set_create(const struct tls_certificate certificates[], unsigned count,
                            const struct tls_policy *policy, struct tls_set **set, unsigned *bad,
                            char problem[256]);
@@ -55,38 +68,78 @@ void tls_set_unref(struct tls_set *set);
 /* A server-side connection. Holds a reference to the set. TG_NO_MEMORY. `user` comes back from
  * tls_conn_user (the proxy's own pointer). */
 enum tg_err tls_accept(struct tls_set *set, void *user, struct tls_conn **conn);
-/* A client-side connection to an origin: server_name for SNI and verification, ca_pem the trust (empty:
- * no verification), client certificate and key for authenticated origin pulls (may be empty). */
+
+/* A client-side connection to an origin: server_name for SNI and verification (a host name, or an
+ * address, which is verified but never sent), client certificate and key for authenticated origin
+ * pulls (may be empty). */
 struct tls_client_config {
     struct span server_name;
-    struct span ca_pem;
+    struct span ca_pem; /* the only trust anchors */
     struct span chain_pem, key_pem;
+    /* Needs ca_pem and server_name (else TG_BAD_CONFIG): a gap never means "unverified". */
     bool verify;
+    /* Protocols offered, RFC 7301 wire form (length byte, name, ...); empty: http/1.1. */
+    struct span alpn;
 };
+/* Open one connection; its ClientHello waits in tls_drain. Parses the PEM each time (about 0.3 ms):
+ * a pool keeps a struct tls_client instead. TG_BAD_INPUT: PEM. TG_BAD_CONFIG: see verify.
+ * TG_NO_MEMORY. */
 enum tg_err tls_connect(const struct tls_client_config *config, void *user, struct tls_conn **conn);
+
+/* The same in two steps: what is the same for all connections to an origin, parsed once (cold),
+ * reference counted by one worker; connections hold it. `problem` says why it was refused, in one
+ * sentence. */
+struct tls_client;
+enum tg_err tls_client_create(const struct tls_client_config *config, struct tls_client **client,
+                              char problem[256]);
+void tls_client_unref(struct tls_client *client);
+enum tg_err tls_client_open(struct tls_client *client, void *user, struct tls_conn **conn);
 
 /* Give bytes that arrived from the peer (RFC 8446 s5).
  *
  * conn      owned by this worker; never entered while a key operation is out.
  * cipher    n borrowed spans, in order; record edges may fall anywhere.
- * consumed  [out] bytes taken from the front; the caller releases those (tcp_consume).
- * now_s     wall clock, seconds: ticket age only.
+ * consumed  [out] bytes taken from the front, whatever the result; the caller releases those.
+ * now_s     wall clock, seconds: ticket age, and validity of an origin's certificate.
  *
- * TG_OK        all consumed or back-pressured: plaintext may wait (tls_read), output too (tls_drain).
- * TG_AGAIN     needs more bytes.
+ * TG_OK        stopped before the end of the input: plaintext waits (tls_read), or output is at its
+ *              bound (tls_drain), or one call's share of messages is used up.
+ *              Take both and call again.
+ * TG_AGAIN     all consumed; needs more bytes.
  * TG_WANT_KEY  a key operation is out.
- * TG_END       the peer said close_notify: no more plaintext after what waits.
- * TG_BAD_INPUT the peer is wrong; an alert waits in tls_drain, then close.
+ * TG_END       the peer said close_notify: no more plaintext; what follows is swallowed. We may
+ *              still write.
+ * TG_BAD_INPUT the connection is over: the peer is wrong, verification failed, no certificate for
+ *              its name. Usually an alert waits (tls_drain, then close); tls_get_info names it.
+ * TG_NO_MEMORY the same, our fault.
+ *
+ * Back-pressure. Application data is decrypted one record (16 KiB) ahead of tls_read and no
+ * further; the rest is not consumed, so that TCP's window closes. While plaintext waits, tls_feed
+ * returns TG_OK and consumes nothing. The caller's loop, with no input as well (n = 0):
+ *
+ *     do {
+ *         err = tls_feed(conn, spans, n, &consumed, now_s);
+ *         tcp_consume(consumed), spans = what is left;
+ *         while (the reader has room && tls_read(conn, ...) == TG_OK)
+ *             give it to the reader;
+ *         tls_drain into send frames, as far as TCP has room;
+ *     } while (err == TG_OK && something was consumed, read or drained in this round);
+ *
+ * A round that moved nothing ends the loop: it goes on when the reader has room, TCP has room, or
+ * bytes arrive. A peer that closes TCP without close_notify is not seen here: after the loop, the
+ * end of TCP's stream without TG_END means a truncated stream (RFC 8446 s6.1).
  */
 enum tg_err tls_feed(struct tls_conn *conn, const struct span cipher[], unsigned n,
                      size_t *consumed, uint64_t now_s);
 
-/* Take plaintext: at most cap bytes into out; *n says how many, *early whether they were 0-RTT data (a call
- * never mixes). TG_OK with *n > 0, TG_AGAIN with 0, TG_END after the peer's close_notify. */
+/* Take plaintext: at most cap bytes into out; *n says how many, *early whether they were 0-RTT data
+ * (a call never mixes). TG_OK with *n > 0, TG_AGAIN with 0, TG_END after the peer's close_notify,
+ * TG_BAD_INPUT once failed. */
 enum tg_err tls_read(struct tls_conn *conn, uint8_t *out, size_t cap, size_t *n, bool *early);
 
-/* Encrypt plaintext. Takes what the output limit (64 KiB of cipher text waiting) allows: *taken. Never before
- * the handshake is done (TG_AGAIN, 0). */
+/* Encrypt plaintext. Takes what the output limit (64 KiB of cipher text waiting) allows: *taken.
+ * TG_AGAIN with 0 taken: at the limit (drain first), the handshake is not done, or tls_shutdown was
+ * called. TG_BAD_INPUT: failed. */
 enum tg_err tls_write(struct tls_conn *conn, struct span plain, size_t *taken);
 
 /* Move waiting cipher text into the caller's room (a reserved frame); returns bytes written. */
@@ -94,7 +147,7 @@ size_t tls_drain(struct tls_conn *conn, uint8_t *room, size_t cap);
 /* Bytes of cipher text that wait. */
 size_t tls_pending_out(const struct tls_conn *conn);
 
-/* Queue close_notify (once). Drain, then FIN. */
+/* Queue close_notify (once; nothing before the handshake is done). Drain, then FIN. */
 void tls_shutdown(struct tls_conn *conn);
 
 bool tls_handshake_done(const struct tls_conn *conn);
@@ -134,7 +187,8 @@ enum tg_err tls_key_done(struct tls_conn *conn, uint64_t op_id, struct span resu
 /* End a connection in any state, also while a key operation is out, and free it. */
 void tls_abort(struct tls_conn *conn);
 
-/* Once per process, before the first set (cold): allocator hooks, providers. `extra` may be NULL. */
+/* Once per process, before the first set or client (cold): libssl without openssl.cnf, ticket keys,
+ * providers. Safe to repeat. */
 enum tg_err tls_start(void);
 
 #endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What the files of tls/ share behind tls.h: the process's state, a set, a connection. Nobody
+ * outside tls/ includes it, except tests/fuzz through tls.h's functions only.
+ *
+ *   tls_start.c    once per process        tls_conn.c    bytes in, bytes out
+ *   tls_context.c  policy on an SSL_CTX    tls_client.c  connections to origins
+ *   tls_set.c      certificates, SNI       tls_key.c     key operations that are out
+ */
+#ifndef TLS_TLS_INTERNAL_H
+#define TLS_TLS_INTERNAL_H
+
+#include "tls/tls.h"
+#include "tls/tls_bio.h"
+#include "tls/tls_names.h"
+#include "tls/tls_pem.h"
+
+#include <openssl/ssl.h>
+
+/* Made by tls_start, only read afterwards. */
+struct tls_process {
+    bool started;
+    BIO_METHOD *bio_method;
+    uint8_t
+        ticket_keys[80]; /* name 16, HMAC 32, AES 32: one for all workers and sets, so that a ticket
+                              * survives a certificate swap and another worker */
+};
+const struct tls_process *tls_process_get(void);
+
+/* --- tls_context.c --- */
+
+/* The part of the policy that server and client share; false without memory. */
+bool context_policy_common(SSL_CTX *ctx, bool tls12);
+/* The server's part: preference, tickets, ALPN. */
+bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy);
+
+/* --- tls_set.c --- */
+
+struct tls_set {
+    unsigned refs; /* the creator's and one per connection; one worker counts */
+    unsigned count;
+    bool deterministic; /* seeded, virtual time */
+    uint32_t early_data_max;
+    /* One for all certificates: the servername callback puts the chosen pair into the SSL. Measured
+     * on 3.0.22: 2.0 us (EC) or 0.1 us (RSA) a handshake, against 12.8 KB and 120 us of set-up for
+     * each SSL_CTX, per worker and certificate. */
+    SSL_CTX *ctx;
+    struct name_table names;
+    struct name_choice fallback;
+    struct pem_pair *pairs; /* count */
+};
+
+/* --- tls_client.c --- */
+
+struct tls_client {
+    unsigned refs;
+    SSL_CTX *ctx;
+    bool verify;
+    char host[NAME_BYTES_MAX + 1]; /* lower case; empty: no server name */
+    bool host_is_address;          /* an IP literal never goes into SNI (RFC 6066 s3) */
+};
+
+/* --- tls_conn.c --- */
+
+enum conn_phase {
+    CONN_EARLY,     /* handshake, and 0-RTT data may come (SSL_read_early_data) */
+    CONN_HANDSHAKE, /* handshake without, or after, 0-RTT */
+    CONN_OPEN,      /* application data */
+    CONN_ENDED,     /* open, and the peer said close_notify: we may still write (RFC 8446 s6.1) */
+    CONN_FAILED,    /* fatal: only drain and abort */
+};
+
+struct tls_conn {
+    SSL *ssl;
+    struct tls_pipe pipe;
+    struct tls_set *set;       /* server side, else NULL */
+    struct tls_client *client; /* client side, else NULL */
+    void *user;
+    char *server_name;     /* lower case, NUL-terminated; NULL: none */
+    uint64_t now_s;        /* of the last tls_feed */
+    uint8_t phase;         /* enum conn_phase; conn_phase_set is its only writer */
+    uint8_t alert;         /* last one sent or received */
+    bool early_byte_waits; /* tls_feed had to take one 0-RTT byte to learn that there are any */
+    uint8_t early_byte;
+    bool shutdown_queued;
+};
+
+/* The connection that an SSL belongs to. */
+static inline struct tls_conn *conn_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+/* Make a connection over ctx, in `phase`, without set or client. NULL without memory. */
+struct tls_conn *conn_make(SSL_CTX *ctx, enum conn_phase phase, void *user);
+/* Remember the lower-case server name; false without memory. */
+bool conn_server_name_set(struct tls_conn *conn, const char *name);
+/* Go on with what the pipe's spans hold; results as tls_feed's. */
+enum tg_err conn_advance(struct tls_conn *conn);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Once per process: libssl without the machine's openssl.cnf, the BIO method, the ticket keys.
+ * Called by main before the first set. The state is written here and nowhere else.
+ */
+#include "tls/tls_internal.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
+static struct tls_process process;
+
+const struct tls_process *tls_process_get(void)
+{
+    tg_assert(process.started);
+    return &process;
+}
+
+enum tg_err tls_start(void)
+{
+    if (process.started)
+        return TG_OK;
+    /* No configuration file: the policy is ours, on every machine the same. */
+    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) != 1)
+        return TG_SYSTEM;
+    process.bio_method = bio_method_make();
+    if (!process.bio_method)
+        return TG_NO_MEMORY;
+    if (RAND_bytes(process.ticket_keys, sizeof process.ticket_keys) != 1)
+        return TG_SYSTEM;
+    process.started = true;
+    return TG_OK;
+}
