@@ -54,6 +54,9 @@ enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, 
     io->host = host;
     io->worker = worker;
     io->stats = stats;
+    struct timespec monotonic;
+    (void)clock_gettime(CLOCK_MONOTONIC, &monotonic);
+    io->base_ns = (tg_ns)monotonic.tv_sec * TG_S + (tg_ns)monotonic.tv_nsec;
     io->tsc_base = rte_rdtsc();
     io->ns_per_tsc_q32 = (uint64_t)(((unsigned __int128)TG_S << 32) / rte_get_tsc_hz());
     for (unsigned p = 0; p < host->port_count; p++)
@@ -84,7 +87,7 @@ void io_close(struct io *io)
 tg_ns io_now(struct io *io)
 {
     uint64_t ticks = rte_rdtsc() - io->tsc_base;
-    io->now = (tg_ns)(((unsigned __int128)ticks * io->ns_per_tsc_q32) >> 32) + TG_S;
+    io->now = (tg_ns)(((unsigned __int128)ticks * io->ns_per_tsc_q32) >> 32) + io->base_ns;
     return io->now;
 }
 

@@ -43,7 +43,8 @@ struct io {
     unsigned worker;
     unsigned idle_turns; /* io_wait calls in a row: sleep longer and longer */
     tg_ns now;
-    uint64_t tsc_base;
+    uint64_t tsc_base; /* at base_ns of CLOCK_MONOTONIC: the worker clock starts from there */
+    tg_ns base_ns;
     uint64_t ns_per_tsc_q32;      /* nanoseconds per TSC tick, 32.32 fixed point */
     uint16_t queue[IO_PORTS_MAX]; /* IO_NO_QUEUE: another worker's queue serves */
     struct io_tx_batch tx[IO_PORTS_MAX];
