@@ -168,23 +168,34 @@ static void io_serve_others(struct io *io, unsigned port)
     }
 }
 
+static unsigned io_rx_port(struct io *io, unsigned port, struct buf *burst[], unsigned n)
+{
+    struct rte_mbuf *mbufs[TG_BURST];
+    uint16_t id = io->host->ports[port].id;
+    uint16_t got = rte_eth_rx_burst(id, io->queue[port], mbufs, (uint16_t)n);
+    if (got)
+        (void)io_now(io);
+    for (uint16_t i = 0; i < got; i++) {
+        io_describe(io, port, mbufs[i]);
+        burst[i] = io_buf_of(mbufs[i]);
+    }
+    stats_add(io->stats, TG_C_io_rx_packets, got);
+    return got;
+}
+
+/* Ports take turns to be first, so that a flooded one does not starve the others. */
 unsigned io_rx(struct io *io, struct buf *burst[], unsigned n)
 {
     struct io_host *host = io->host;
     unsigned got = host->workers > 1 ? io_rx_handed_over(io, burst, n) : 0;
-    for (unsigned p = 0; p < host->port_count; p++) {
-        struct rte_mbuf *mbufs[TG_BURST];
+    unsigned first = io->first_port++;
+    for (unsigned i = 0; i < host->port_count; i++) {
+        unsigned p = (first + i) % host->port_count;
         if (io->queue[p] == IO_NO_QUEUE)
             continue;
         io_serve_others(io, p);
-        if (got == n)
-            continue;
-        uint16_t k = rte_eth_rx_burst(host->ports[p].id, io->queue[p], mbufs, (uint16_t)(n - got));
-        for (uint16_t i = 0; i < k; i++) {
-            io_describe(io, p, mbufs[i]);
-            burst[got++] = io_buf_of(mbufs[i]);
-        }
-        stats_add(io->stats, TG_C_io_rx_packets, k);
+        if (got < n)
+            got += io_rx_port(io, p, burst + got, n - got);
     }
     if (got)
         io->idle_turns = 0;

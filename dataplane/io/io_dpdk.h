@@ -41,6 +41,7 @@ struct io {
     struct io_host *host;
     struct stats *stats;
     unsigned worker;
+    unsigned first_port; /* who is received from first: rotates */
     unsigned idle_turns; /* io_wait calls in a row: sleep longer and longer */
     tg_ns now;
     uint64_t tsc_base; /* at base_ns of CLOCK_MONOTONIC: the worker clock starts from there */

@@ -105,12 +105,13 @@ static size_t io_memory_wanted(const struct io_config *config)
 static int io_eal_args(const struct io_config *config, char *args[], char storage[][128])
 {
     static char program[] = "tidegate", in_memory[] = "--in-memory",
-                no_telemetry[] = "--no-telemetry", no_huge[] = "--no-huge", no_pci[] = "--no-pci",
-                va[] = "--iova-mode=va";
+                no_telemetry[] = "--no-telemetry", no_huge[] = "--no-huge",
+                no_shconf[] = "--no-shconf", no_pci[] = "--no-pci", va[] = "--iova-mode=va";
     int n = 0, s = 0;
     bool physical = false;
     args[n++] = program;
-    args[n++] = in_memory; /* nothing is left behind by a kill -9 */
+    /* nothing is left behind by a kill -9; EAL refuses --in-memory without hugepages */
+    args[n++] = config->hugepages ? in_memory : no_shconf;
     args[n++] = no_telemetry;
     snprintf(storage[s], 128, "--file-prefix=tidegate-%d", (int)getpid());
     args[n++] = storage[s++];
@@ -148,20 +149,17 @@ static enum tg_err io_eal_start(const struct io_config *config, char problem[256
                           "%u free hugepages of 2 MB are needed and %u are there: run 'sysctl "
                           "vm.nr_hugepages=%u', or set hugepages = false",
                           pages, io_free_hugepages(), pages);
-    if (geteuid() != 0)
-        return io_problem(problem, TG_SYSTEM,
-                          "opening ports needs root: start tidegate as root, it "
-                          "drops to the configured user afterwards");
     int n = io_eal_args(config, args, storage);
     struct io_log log;
     io_log_start(&log);
     rte_log_set_global_level(RTE_LOG_NOTICE);
     enum tg_err result = TG_OK;
     if (rte_eal_init(n, args) < 0)
-        result = io_problem(problem, TG_SYSTEM,
-                            "DPDK does not start with port %s (is its interface in use by another "
-                            "program?): %s; DPDK says: %s",
-                            config->ports[0].device, rte_strerror(rte_errno), io_log_cause(&log));
+        result = io_problem(problem, TG_SYSTEM, "DPDK does not start with port %s (%s): %s",
+                            config->ports[0].device,
+                            geteuid() ? "ports need root: tidegate drops its rights afterwards"
+                                      : "is its interface in use by another program?",
+                            io_log_cause(&log));
     io_log_stop(&log);
     return result;
 }
