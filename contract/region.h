@@ -24,15 +24,23 @@ enum tg_err region_create(struct region *region, const char *path, unsigned work
                           uint32_t node_slot, size_t arena_bytes, int gid, uint64_t boot_id,
                           char problem[256]);
 
-/* Control plane: attach. TG_NOT_FOUND: no data plane yet; TG_VERSION: another layout (attach read-only with
- * writable = false to look at nothing but the header); TG_EXISTS: another live tidegate-ctl holds the lock. */
+/* Control plane: attach. TG_NOT_FOUND: no data plane yet; TG_VERSION: another layout or damaged; TG_EXISTS: another
+ * live tidegate-ctl holds the lock; TG_SYSTEM: no rights or no memory. After TG_VERSION with writable = false the header
+ * alone may be mapped (layout is not NULL) to say which version it is: region_close ends that too. A writer
+ * clears what a killed one left half done. */
 enum tg_err region_attach(struct region *region, const char *path, bool writable);
 void region_close(struct region *region);
+
+/* True while `path` still names the file that is mapped. A data plane that finds a file it cannot take over puts a new
+ * one in its place: attach again then. */
+bool region_is_at(const struct region *region, const char *path);
 
 /* True when the header is whole and of our version. */
 bool region_header_valid(const struct region_header *header, size_t file_bytes);
 
 /* --- control plane: publishing ------------------------------------------------------------------ */
+
+/* One call at a time: a writer with threads has a lock of its own. */
 
 /* Copy `len` bytes (a block that starts with struct tables_header; its number is set here) into the arena as the
  * next generation of `kind` and make it current. TG_FULL: no room (old generations still in use); nothing changed.
@@ -41,12 +49,16 @@ enum tg_err region_publish(struct region *region, enum tables_kind kind, void *b
                            uint64_t *number);
 /* Tell every live worker (push COMMAND_USE for the current generation). Safe to repeat. */
 void region_announce(struct region *region, enum tables_kind kind);
-/* True when every live worker has `number` or a later one in force. */
+/* True when every live worker has `number` or a later one in force; also when there is none (a data plane that
+ * was killed has no live workers, whatever its region_worker.alive says). */
 bool region_applied(const struct region *region, enum tables_kind kind, uint64_t number);
-/* Make the previous generation current again under a new number (pointer swap; no copy). TG_NOT_FOUND. */
+/* Make the previous generation current again under a new number (pointer swap; no copy, so the
+ * block's own tables_header.number stays the old one). TG_NOT_FOUND: there is none. TG_FULL: no slot. */
 enum tg_err region_rollback(struct region *region, enum tables_kind kind, uint64_t *number);
 /* Free what no live worker uses any more, except current and previous; wipes certificates. Also clears half-written
- * slots of a control plane that died. Returns slots freed. */
+ * slots of a control plane that died. A live worker needs everything from min(oldest, applied) on; one with 0 there
+ * has taken none yet and may be reading any (later than the one it refused); one that never reads a kind stores
+ * UINT64_MAX in both. Returns slots freed. */
 unsigned region_collect(struct region *region);
 
 /* --- both: reading ------------------------------------------------------------------------------- */
