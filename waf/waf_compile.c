@@ -88,18 +88,21 @@ static enum tg_err rules_check(const struct waf_rule rules[], unsigned count, un
     return TG_OK;
 }
 
-/* Parse each pattern alone first: the report then names the first bad rule whatever database it goes to. */
+/* Parse each pattern alone first: the report then names the first bad rule whatever database it goes to. Width 0 ("a*", "^",
+ * "\b") would match in every value: that is a slip, not a rule. */
 static enum tg_err patterns_check(const struct compile_input *in, unsigned *bad, char problem[256])
 {
     for (unsigned i = 0; i < in->count; i++) {
         hs_expr_info_t *info = NULL;
         hs_compile_error_t *error = NULL;
         hs_error_t result = hs_expression_info(in->patterns[i], COMPILE_FLAGS, &info, &error);
+        bool empty = info && info->min_width == 0;
         free(info);
-        if (result == HS_SUCCESS)
+        if (result == HS_SUCCESS && !empty)
             continue;
         *bad = i;
-        snprintf(problem, 256, "%s", error ? error->message : "refused by Hyperscan");
+        const char *what = empty ? "the pattern matches the empty string" : "refused by Hyperscan";
+        snprintf(problem, 256, "%s", error ? error->message : what);
         hs_free_compile_error(error);
         return TG_BAD_INPUT;
     }
