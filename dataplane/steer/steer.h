@@ -21,9 +21,18 @@ struct steer {
     bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
 };
 
-/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE) for n filtered packets. Frees
- * nothing, moves nothing: the worker sorts by verdict. ARP and ND are LOCAL with ip_version 0 or
- * protocol ICMPv6; the worker gives them to net. Frames with BUF_HANDED_OVER become LOCAL. */
+/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE, reason with BUF_DROP) for n filtered packets.
+ * Frees nothing, moves nothing: the worker sorts by verdict, and counts buf.reason when it drops; the other
+ * verdicts are counted here (steer_local ... steer_rst). ARP and ND are LOCAL with ip_version 0 or
+ * protocol ICMPv6; the worker gives them to net. Frames with BUF_HANDED_OVER become LOCAL.
+ *
+ *   ARP, neighbour discovery, ICMP to us     LOCAL; an ICMP error goes to the worker (CORE) whose TCP connection it
+ *                                            quotes, whatever spread_by_port says
+ *   TCP to us                                by the bucket's newest owner: another slot NODE; none at all: RST, but a
+ *                                            SYN or RST is DROP (steer_drop); us: LOCAL, or CORE by the hash
+ *   UDP to us                                PUNT
+ *   another MAC or address                   DROP net_not_for_us
+ *   from one of our addresses or a subnet's broadcast   DROP net_address */
 void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now);
 
 /* The worker of this node that serves a hash: the shape of a NIC's 128-entry redirection table filled
@@ -43,12 +52,15 @@ struct steer_ports {
     } family[2];             /* IPv4, IPv6: the port lies at another offset of the hash input */
     const struct toeplitz *toeplitz;
     unsigned worker, workers;
-    uint32_t next; /* rotates, so that ports are not reused at once */
+    uint32_t first, last; /* places of the tries of the current open; they rotate: ports rest */
 };
+/* TG_BAD_CONFIG: this key leaves a worker without ports for some tuples (about one key in a thousand with 16
+ * workers): the caller draws another key. TG_NO_MEMORY. */
 enum tg_err steer_ports_init(struct steer_ports *ports, const struct toeplitz *toeplitz,
                              unsigned worker, unsigned workers, uint32_t seed);
 void steer_ports_free(struct steer_ports *ports);
-/* tcp_config.pick_port: arg is a struct steer_ports. */
+/* tcp_config.pick_port: arg is a struct steer_ports. tuple's local_port is ignored. Tries 0, 1, 2, ... of one open give
+ * different ports >= STEER_PORT_FIRST until all that reach this worker were given, then 0. */
 uint16_t steer_pick_port(void *arg, const struct ip_tuple *tuple, unsigned try_number);
 
 #endif

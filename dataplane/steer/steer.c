@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Whose packet is it? Verdicts for a filtered burst. Called by worker. Knows addresses (net) and the bucket table,
+ * nothing of connections: the ladder's step 1, the local flow table, comes with the owner cookies. Floor 2.
+ */
+#include "steer/steer.h"
+
+#define OWNER_NONE 0xffffu
+
+/* Bits 0..6 of the hash choose the worker, the bits above them the bucket. */
+static const uint16_t *bucket_owners(const struct tables_owners *owners, uint32_t hash)
+{
+    return owners->owners[(hash >> 7) & (owners->bucket_count - 1)];
+}
+
+static bool bucket_is_empty(const uint16_t owners[4])
+{
+    return (owners[0] & owners[1] & owners[2] & owners[3]) == OWNER_NONE;
+}
+
+static enum buf_verdict drop_for(struct buf *b, enum tg_counter reason)
+{
+    b->reason = (uint16_t)reason;
+    return BUF_DROP;
+}
+
+/* A packet of a connection that no node can have: a reset at once beats a hang (architecture, ladder step 6). But a
+ * SYN loses nothing by waiting: its sender repeats it after a second, when the bucket may have an owner again; and a RST
+ * is never answered (RFC 9293 s3.5.2). */
+static enum buf_verdict steer_ownerless(struct buf *b)
+{
+    return wire_tcp(b).flags & (TCP_SYN | TCP_RST) ? drop_for(b, TG_C_steer_drop) : BUF_RST;
+}
+
+/* The worker of this node that serves the hash. */
+static enum buf_verdict steer_to_worker(const struct steer *steer, struct buf *b, uint32_t hash)
+{
+    unsigned worker = steer_worker_of(hash, steer->workers);
+    if (worker == steer->worker)
+        return BUF_LOCAL;
+    b->worker = (uint8_t)worker;
+    return BUF_CORE;
+}
+
+static enum buf_verdict steer_tcp(const struct steer *steer, struct buf *b)
+{
+    if (steer->owners) {
+        const uint16_t *owners = bucket_owners(steer->owners, b->rx_hash);
+        if (bucket_is_empty(owners))
+            return steer_ownerless(b);
+        if (owners[0] != steer->node_slot) {
+            b->flow = owners[0];
+            return BUF_NODE;
+        }
+    }
+    return steer->spread_by_port ? BUF_LOCAL : steer_to_worker(steer, b, b->rx_hash);
+}
+
+/* An ICMP error arrives by its router's address, not by the connection's: it goes to the worker that owns the
+ * connection it quotes, else path MTU discovery works on one worker only. */
+static enum buf_verdict steer_icmp(const struct steer *steer, struct buf *b)
+{
+    struct net_icmp_error error;
+    if (net_icmp_quote(b, &error) != TG_OK)
+        return BUF_LOCAL; /* net answers an echo, and counts the rest */
+    return steer_to_worker(steer, b, wire_tuple_hash(steer->toeplitz, &error.tuple));
+}
+
+static enum buf_verdict steer_one(const struct steer *steer, struct buf *b)
+{
+    if (b->flags & BUF_HANDED_OVER)
+        return BUF_LOCAL;
+    if (!net_accepts_mac(steer->net, b))
+        return drop_for(b, TG_C_net_not_for_us);
+    if (b->ip_version == 0)
+        return BUF_LOCAL;
+    struct ip_addr destination = wire_destination(b), source = wire_source(b);
+    if (destination.bytes[0] == 0xff) /* wire_parse lets only ICMPv6 through to a group */
+        return BUF_LOCAL;
+    if (!net_is_local(steer->net, &destination))
+        return drop_for(b, TG_C_net_not_for_us);
+    if (net_is_local(steer->net, &source) || net_is_broadcast(steer->net, &source))
+        return drop_for(b, TG_C_net_address);
+    switch (b->ip_proto) {
+    case IP_PROTO_TCP:
+        return steer_tcp(steer, b);
+    case IP_PROTO_ICMP:
+    case IP_PROTO_ICMP6:
+        return steer_icmp(steer, b);
+    default:
+        return BUF_PUNT;
+    }
+}
+
+/* DROP is counted by whoever drops, under buf.reason. */
+static const enum tg_counter verdict_counter[] = {
+    [BUF_LOCAL] = TG_C_steer_local, [BUF_CORE] = TG_C_steer_core, [BUF_NODE] = TG_C_steer_node,
+    [BUF_RST] = TG_C_steer_rst,     [BUF_PUNT] = TG_C_steer_punt,
+};
+
+void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now)
+{
+    tg_assert(steer->workers > 0 && steer->worker < steer->workers);
+    for (unsigned i = 0; i < n; i++) {
+        enum buf_verdict verdict = steer_one(steer, burst[i]);
+        burst[i]->verdict = (uint8_t)verdict;
+        if (verdict != BUF_DROP)
+            stats_count(steer->stats, verdict_counter[verdict]);
+    }
+}
