@@ -125,7 +125,7 @@ static enum tg_err database_compile(struct compile_input *in, enum waf_database 
         return TG_OK;
     hs_database_t *db = NULL;
     hs_compile_error_t *error = NULL;
-    unsigned mode = which == WAF_DB_HEAD ? HS_MODE_BLOCK : HS_MODE_STREAM;
+    unsigned mode = which == WAF_DB_BLOCK ? HS_MODE_BLOCK : HS_MODE_STREAM;
     hs_error_t result =
         hs_compile_multi(in->chosen, in->flags, in->ids, n, mode, NULL, &db, &error);
     if (result != HS_SUCCESS) {

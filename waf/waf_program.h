@@ -25,18 +25,19 @@
 
 /* One database per way of scanning. A database exists when a rule asks for it. */
 enum waf_database {
-    WAF_DB_HEAD, /* block mode: values of the head, whole in memory */
-    WAF_DB_BODY, /* stream mode: request body */
-    WAF_DB_RESP, /* stream mode: response body */
+    WAF_DB_BLOCK, /* block mode: values whole in memory, of heads and forms */
+    WAF_DB_BODY,  /* stream mode: request body */
+    WAF_DB_RESP,  /* stream mode: response body */
     WAF_DBS,
 };
 #define WAF_HEAD_TARGETS (WAF_IN_URI | WAF_IN_HEADERS | WAF_IN_USER_AGENT | WAF_IN_COOKIE)
 #define WAF_ALL_TARGETS  (WAF_HEAD_TARGETS | WAF_IN_BODY | WAF_IN_RESP_BODY)
 
-/* Which targets' rules go into a database. */
+/* Which targets' rules go into a database. Those for bodies are in the block-mode one too: form values that arrive in one
+ * piece are scanned there. */
 static inline unsigned waf_database_targets(enum waf_database db)
 {
-    return db == WAF_DB_HEAD   ? WAF_HEAD_TARGETS
+    return db == WAF_DB_BLOCK  ? WAF_HEAD_TARGETS | WAF_IN_BODY
            : db == WAF_DB_BODY ? WAF_IN_BODY
                                : WAF_IN_RESP_BODY;
 }

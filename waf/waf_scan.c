@@ -77,7 +77,7 @@ void waf_scan_value(struct waf_tx *tx, unsigned where, struct span value)
     }
     struct scan scan = {tx, where};
     result_check(tx, where,
-                 hs_scan(program->databases[WAF_DB_HEAD], (const char *)value.data,
+                 hs_scan(program->databases[WAF_DB_BLOCK], (const char *)value.data,
                          (unsigned)value.len, 0, tx->bench->scratch, on_match, &scan));
 }
 

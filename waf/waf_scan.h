@@ -7,7 +7,7 @@
 
 #include "waf/waf_worker.h"
 
-/* Scan a whole value of the head. where: the targets that it is (enum waf_target, several for a cookie, which is
+/* Scan a whole value of a head or a form. where: the targets that it is (enum waf_target, several for a cookie, which is
  * also a header); rules for none of them do not see it. */
 void waf_scan_value(struct waf_tx *tx, unsigned where, struct span value);
 
