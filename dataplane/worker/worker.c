@@ -18,8 +18,22 @@ static void worker_drop(struct worker *w, struct buf *b)
     buf_unref(w->pool, b);
 }
 
-/* Neighbour discovery and ICMP errors concern whoever holds the connection: with several workers each
- * gets a copy, since the port delivers it to one. A copy is never copied again. */
+/* ARP, neighbour discovery and ICMP errors concern whoever holds the connection. Echo requests do not:
+ * whichever worker gets one answers it. */
+static bool worker_concerns_all(const struct buf *b)
+{
+    enum { ICMP_UNREACHABLE = 3, ICMP6_ERRORS_BELOW = 128, ND_FIRST = 133, ND_LAST = 137 };
+    if (b->ip_version == 0)
+        return true;
+    uint8_t type = wire_l4(b)[0];
+    if (b->ip_proto == IP_PROTO_ICMP)
+        return type == ICMP_UNREACHABLE;
+    return b->ip_proto == IP_PROTO_ICMP6 &&
+           (type < ICMP6_ERRORS_BELOW || (type >= ND_FIRST && type <= ND_LAST));
+}
+
+/* With several workers each gets a copy of such a packet, since the port delivers it to one. A copy is
+ * never copied again. */
 static void worker_tell_others(struct worker *w, const struct buf *b)
 {
     for (unsigned other = 0; other < w->config.workers; other++) {
@@ -33,7 +47,7 @@ static void worker_tell_others(struct worker *w, const struct buf *b)
 
 static void worker_take_control_packet(struct worker *w, struct buf *b, tg_ns now)
 {
-    if (w->config.workers > 1 && !(b->flags & BUF_HANDED_OVER))
+    if (w->config.workers > 1 && !(b->flags & BUF_HANDED_OVER) && worker_concerns_all(b))
         worker_tell_others(w, b);
     net_input(w->net, b, now);
 }
