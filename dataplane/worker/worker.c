@@ -18,18 +18,15 @@ static void worker_drop(struct worker *w, struct buf *b)
     buf_unref(w->pool, b);
 }
 
-/* ARP, neighbour discovery and ICMP errors concern whoever holds the connection. Echo requests do not:
- * whichever worker gets one answers it. */
+/* Every worker has a neighbour table of its own, and the port delivers ARP and neighbour discovery to one
+ * of them. Other ICMP is for one worker: steer has followed an error to the connection that it quotes. */
 static bool worker_concerns_all(const struct buf *b)
 {
-    enum { ICMP_UNREACHABLE = 3, ICMP6_ERRORS_BELOW = 128, ND_FIRST = 133, ND_LAST = 137 };
+    enum { ND_FIRST = 133, ND_LAST = 137 };
     if (b->ip_version == 0)
         return true;
     uint8_t type = wire_l4(b)[0];
-    if (b->ip_proto == IP_PROTO_ICMP)
-        return type == ICMP_UNREACHABLE;
-    return b->ip_proto == IP_PROTO_ICMP6 &&
-           (type < ICMP6_ERRORS_BELOW || (type >= ND_FIRST && type <= ND_LAST));
+    return b->ip_proto == IP_PROTO_ICMP6 && type >= ND_FIRST && type <= ND_LAST;
 }
 
 /* With several workers each gets a copy of such a packet, since the port delivers it to one. A copy is
