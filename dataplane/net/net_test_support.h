@@ -90,6 +90,18 @@ static inline struct buf *test_buf(struct buf_pool *pool, const void *bytes, siz
     return b;
 }
 
+/* The same with the bytes at the very end of the storage: reading one byte too many is a heap overrun. */
+static inline struct buf *test_buf_tight(struct buf_pool *pool, const void *bytes, size_t len)
+{
+    struct buf *b = buf_alloc(pool);
+    tg_assert(b && len <= (size_t)b->cap);
+    b->data = b->head + b->cap - len;
+    b->len = (uint16_t)len;
+    if (len)
+        memcpy(b->data, bytes, len);
+    return b;
+}
+
 static const uint8_t test_mac_peer[6] = {0x02, 0, 0,
                                          0,    0, 0x01}; /* source of the frames made here */
 static const uint8_t test_mac_ours[6] = {0x02, 0, 0, 0, 0, 0x02}; /* their destination */
