@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scripts/bench's other half: run the named group of rows (default all), print the table, write
+build/bench.json. Exit status 0 when every row was measured."""
+import sys
+
+import http_rows
+import l34_rows
+from measure import Rows
+
+GROUPS = {"l34": l34_rows.run, "http": http_rows.run}
+
+
+def main():
+    names = sys.argv[1:] or list(GROUPS)
+    unknown = [n for n in names if n not in GROUPS]
+    if unknown:
+        print(f"bench: no group named {unknown[0]}; there are: {' '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    rows = Rows()
+    for name in names:
+        GROUPS[name](rows)
+    rows.write()
+    return 0
+
+
+sys.exit(main())
