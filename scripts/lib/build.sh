@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The meson set-ups, by name. Sourced by scripts/build, run and test.
+#
+#   release   build/         what runs
+#   debug     build-debug/
+#   asan      build-asan/    address and undefined behaviour sanitizers: unit tests, simulator
+#   fuzz      build-fuzz/    clang, libFuzzer
+#
+# Compilers share the machine with whatever else runs on it: never more jobs than processors.
+
+build_dir() {
+    case $1 in
+    release) printf '%s/build' "$root" ;;
+    *) printf '%s/build-%s' "$root" "$1" ;;
+    esac
+}
+
+build_options() {
+    case $1 in
+    release) echo --buildtype=release ;;
+    debug) echo --buildtype=debug ;;
+    asan) echo --buildtype=debugoptimized -Db_sanitize=address,undefined ;;
+    fuzz) echo --buildtype=debugoptimized -Dfuzz=true ;;
+    *) ui_fail "there is no build named $1 (release, debug, asan, fuzz)" ;;
+    esac
+}
+
+# build_setup NAME: configure once. A set-up that broke in the middle is made anew.
+build_setup() {
+    local dir log
+    dir=$(build_dir "$1")
+    if [[ -f $dir/build.ninja ]]; then
+        return
+    fi
+    ui_step "configuring the $1 build in ${dir#"$root"/}"
+    log=$dir/setup.log
+    local -a compiler=()
+    if [[ $1 == fuzz ]]; then
+        compiler=(env CC=clang)
+    fi
+    # shellcheck disable=SC2046 # one word per option
+    if ! "${compiler[@]}" meson setup $(build_options "$1") "$dir" "$root" >"$log" 2>&1; then
+        ui_fail "meson does not configure the $1 build: $(grep -m1 -i error "$log" || ui_last_line "$log") (see $log)"
+    fi
+}
+
+# build_ninja NAME [TARGET...]: build, one run at a time for each directory; show the compiler's words on an error.
+build_ninja() {
+    local name=$1 dir log
+    shift
+    dir=$(build_dir "$name")
+    log=$dir/build.log
+    mkdir -p "$dir"
+    (
+        flock 9
+        build_setup "$name"
+        ui_step "building ($name)"
+        if ! ninja -C "$dir" "$@" >"$log" 2>&1; then
+            grep -v '^ninja: \|^\[' "$log" | head -n 60 >&2
+            ui_fail "the $name build does not compile (all of it: $log)"
+        fi
+    ) 9>"$dir/.lock" || exit 1
+}
+
+# build_target_file NAME TARGET: the file that meson makes for a target; nothing when there is no such target.
+build_target_file() {
+    meson introspect --targets "$(build_dir "$1")" | /usr/bin/python3 -c '
+import json, sys
+for target in json.load(sys.stdin):
+    if target["name"] == sys.argv[1]:
+        print(target["filename"][0])' "$2"
+}
