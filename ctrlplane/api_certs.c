@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * /v1/certificates: chains and private keys. A key goes in and never comes out.
+ */
+#include "ctrlplane/api_internal.h"
+#include "ctrlplane/model.h"
+#include "ctrlplane/resource.h"
+
+#include <string.h>
+
+static json_t *certificate_show(const json_t *value)
+{
+    json_t *o = json_copy((json_t *)(uintptr_t)value);
+    json_object_del(o, "key_pem");
+    return o;
+}
+
+static const struct collection certificates = {
+    .name = "certificates",
+    .what = "certificate",
+    .path = "/v1/certificates",
+    .kind = TABLES_CERTIFICATES,
+    .max = TABLES_CERTIFICATES_MAX,
+    .read = certificate_read,
+    .show = certificate_show,
+};
+
+void certificates_list(struct call *call)
+{
+    collection_list(call, &certificates);
+}
+
+void certificate_get(struct call *call)
+{
+    collection_get(call, &certificates);
+}
+
+void certificate_put(struct call *call)
+{
+    collection_put(call, &certificates);
+    /* compile_certificates knows no request; here the certificate that was just given is the document, and what
+     * tls/ says about a key is about its key. */
+    if (call->problem.status == 422 && strcmp(call->problem.slug, "certificate") == 0)
+        strcpy(call->problem.pointer,
+               strstr(call->problem.detail, "key") ? "/key_pem" : "/chain_pem");
+}
+
+void certificate_delete(struct call *call)
+{
+    collection_delete(call, &certificates);
+}

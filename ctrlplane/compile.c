@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Dispatch by kind, blocks, and the owners table. Called by change, publish and explain.
+ */
+#include "ctrlplane/compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void block_make(struct block *out, enum tables_kind kind, size_t len)
+{
+    tg_assert(len >= sizeof(struct tables_header) && len <= UINT32_MAX);
+    out->bytes = calloc(1, len);
+    tg_assert(out->bytes);
+    out->len = len;
+    struct tables_header *header = out->bytes;
+    header->kind = kind;
+    header->bytes = (uint32_t)len;
+}
+
+void block_free(struct block *block)
+{
+    if (block->bytes && block->secret)
+        explicit_bzero(block->bytes, block->len);
+    free(block->bytes);
+    *block = (struct block){0};
+}
+
+/* One node: every bucket is ours. The table is as small as the contract allows, since all rows are equal. */
+bool compile_owners(uint32_t node_slot, struct block *out, struct problem *problem)
+{
+    enum { BUCKETS = 256 };
+    struct tables_owners *t;
+    block_make(out, TABLES_OWNERS, sizeof *t + BUCKETS * sizeof t->owners[0]);
+    t = out->bytes;
+    t->bucket_count = BUCKETS;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        t->owners[i][0] = (uint16_t)node_slot;
+        t->owners[i][1] = t->owners[i][2] = t->owners[i][3] = 0xffff;
+    }
+    return true;
+}
+
+bool compile_tables(enum tables_kind kind, const json_t *model, uint32_t node_slot,
+                    struct block *out, struct problem *problem)
+{
+    *out = (struct block){0};
+    bool good = false;
+    switch (kind) {
+    case TABLES_RULES:
+        good = compile_rules(model, out, problem);
+        break;
+    case TABLES_ROUTES:
+        good = compile_routes(model, out, problem);
+        break;
+    case TABLES_CERTIFICATES:
+        good = compile_certificates(model, out, problem);
+        break;
+    case TABLES_WAF:
+        good = compile_waf(model, out, problem);
+        break;
+    case TABLES_OWNERS:
+        good = compile_owners(node_slot, out, problem);
+        break;
+    case TABLES_KINDS:
+        tg_assert(kind != TABLES_KINDS);
+    }
+    if (!good) {
+        block_free(out);
+        return false;
+    }
+    tg_assert(tables_valid(kind, out->bytes, out->len));
+    return true;
+}
