@@ -55,9 +55,9 @@ struct config {
     unsigned route_count;
     uint16_t http_ports[CONFIG_LISTEN], https_ports[CONFIG_LISTEN];
     unsigned http_port_count, https_port_count;
-    unsigned connections, requests, receive_window, send_buffer;          /* limits */
-    unsigned head_ms, body_ms, keepalive_ms, handshake_ms;                /* timeouts */
-    char socket[CONFIG_TEXT], state[CONFIG_TEXT], audit[CONFIG_TEXT];     /* control */
+    unsigned connections, requests, receive_window, send_buffer;      /* limits */
+    unsigned head_ms, body_ms, keepalive_ms, handshake_ms;            /* timeouts */
+    char socket[CONFIG_TEXT], state[CONFIG_TEXT], audit[CONFIG_TEXT]; /* control */
     unsigned apply_timeout_ms;
 };
 
