@@ -33,6 +33,7 @@ build_setup() {
     if [[ -f $dir/build.ninja ]]; then
         return
     fi
+    mkdir -p "$dir"
     ui_step "configuring the $1 build in ${dir#"$root"/}"
     log=$dir/setup.log
     local -a compiler=()
@@ -42,6 +43,24 @@ build_setup() {
     # shellcheck disable=SC2046 # one word per option
     if ! "${compiler[@]}" meson setup $(build_options "$1") "$dir" "$root" >"$log" 2>&1; then
         ui_fail "meson does not configure the $1 build: $(grep -m1 -i error "$log" || ui_last_line "$log") (see $log)"
+    fi
+}
+
+# Keep ninja's words in a file; show "[done/all]" in place to people, and a line for every 50 steps to a log.
+build_progress() {
+    local log=$1 line
+    while IFS= read -r line; do
+        printf '%s\n' "$line"
+        if [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]]; then
+            if [[ -t 2 ]]; then
+                printf '\r        %s/%s ' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" >&2
+            elif ((BASH_REMATCH[1] % 50 == 0)); then
+                ui_say "${BASH_REMATCH[1]}/${BASH_REMATCH[2]}"
+            fi
+        fi
+    done >"$log"
+    if [[ -t 2 ]]; then
+        printf '\r               \r' >&2
     fi
 }
 
@@ -56,7 +75,7 @@ build_ninja() {
         flock 9
         build_setup "$name"
         ui_step "building ($name)"
-        if ! ninja -C "$dir" "$@" >"$log" 2>&1; then
+        if ! NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$(nproc)" "$@" 2>&1 | build_progress "$log"; then
             grep -v '^ninja: \|^\[' "$log" | head -n 60 >&2
             ui_fail "the $name build does not compile (all of it: $log)"
         fi

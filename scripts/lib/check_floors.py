@@ -43,11 +43,13 @@ class Floors:
         self.rows = {r.cells[0]: r for r in table(tree, "folder")}
 
     def folder(self, path):
-        """The row that a file belongs to: the longest folder of the table that holds it."""
+        """The row that a file belongs to: its own folder's, or one with '/*' above it; '' if there is none."""
         at = os.path.dirname(path)
-        while at and at not in self.rows:
+        if at in self.rows:
+            return at
+        while at and at + "/*" not in self.rows:
             at = os.path.dirname(at)
-        return at
+        return at and at + "/*"
 
     def floor(self, folder):
         return int(self.rows[folder].cells[1])
@@ -76,7 +78,7 @@ def check_table(tree):
     if not floors.rows:
         return [(RULES, 1, "the floors table (folder | floor | may include | pure) is missing")]
     for folder, row in floors.rows.items():
-        if not any(p.startswith(folder + "/") for p in tree.paths):
+        if not any(p.startswith(folder.rstrip("*/") + "/") for p in tree.paths):
             findings.append((RULES, row.line, f"there is no folder {folder}"))
         if not row.cells[1].isdigit():
             findings.append((RULES, row.line, f"the floor of {folder} is no number"))
@@ -91,8 +93,8 @@ def check_table(tree):
     return findings
 
 
-def resolve(tree, name):
-    for root in ROOTS:
+def resolve(tree, path, name):
+    for root in ROOTS + (("tests/",) if path.startswith("tests/") else ()):
         if root + name in tree.paths:
             return root + name
     return None
@@ -100,12 +102,12 @@ def resolve(tree, name):
 
 def include_finding(tree, floors, path, name):
     """What is wrong with an include of our own header; None: nothing."""
-    target = resolve(tree, name)
+    target = resolve(tree, path, name)
     if not target:
         return f'"{name}" is not in the tree (paths are from the root or from dataplane/)'
     source, below = floors.folder(path), floors.folder(target)
     if not source or not below:
-        return f'"{name}": {path if not source else target} lies in no folder of the floors table'
+        return f'"{name}": {path if not source else target} lies in a folder that has no floor in {RULES}'
     allowed = floors.allowed(source)
     if source == below or "*" in allowed or below in allowed:
         return None

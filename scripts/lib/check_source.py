@@ -120,6 +120,17 @@ def unincluded(tree):
             yield path, 1, "no file includes this header"
 
 
+SOURCED_BY_LOOP = re.compile(r"/\$\{?\w+\}?\.sh")  # for part in ui build; do . lib/$part.sh
+
+
+def mentions(name, wanted, text):
+    """Does a text call, import or document the script? `wanted` is the pattern of a plain mention."""
+    if re.search(wanted, text):
+        return True
+    stem = name[:-3] if name.endswith(".sh") else None
+    return bool(stem and SOURCED_BY_LOOP.search(text) and re.search(r"\b" + re.escape(stem) + r"\b", text))
+
+
 def unmentioned(tree):
     """Scripts: somebody must call, import or document them. pytest finds test_*.py and conftest.py by itself."""
     places = {p: tree.text(p) for p in tree.paths
@@ -134,7 +145,7 @@ def unmentioned(tree):
             wanted = r"\b" + re.escape(name)
         else:
             wanted = re.escape("/".join(path.split("/")[-2:])) + r"\b"
-        if not any(re.search(wanted, text) for place, text in places.items() if place != path):
+        if not any(mentions(name, wanted, text) for place, text in places.items() if place != path):
             yield path, 1, "no script, document or build file mentions this script"
 
 
