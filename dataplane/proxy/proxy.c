@@ -229,10 +229,8 @@ void proxy_use_routes(struct proxy *p, const struct tables_routes *routes, uint6
 
 void proxy_use_certificates(struct proxy *p, struct tls_set *set, uint64_t number)
 {
-    if (set)
-        tls_set_ref(set);
     if (p->tls_set)
-        tls_set_unref(p->tls_set);
+        tls_set_unref(p->tls_set); /* connections that began under it hold their own */
     p->tls_set = set;
     p->certificates_number = number;
 }

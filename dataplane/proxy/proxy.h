@@ -59,7 +59,8 @@ bool proxy_run(struct proxy *proxy, tg_ns now, int64_t wall_offset_ns,
                const struct proxy_budget *budget);
 
 /* New tables, between two bursts. The pointers stay valid until the proxy says that it has let go:
- * proxy_oldest(kind) is the oldest generation number that a request or connection still uses. */
+ * proxy_oldest(kind) is the oldest generation number that a request or connection still uses. Of a
+ * certificate set the proxy takes the caller's reference over; NULL: no HTTPS. */
 void proxy_use_routes(struct proxy *proxy, const struct tables_routes *routes, uint64_t number);
 void proxy_use_certificates(struct proxy *proxy, struct tls_set *set, uint64_t number);
 void proxy_use_waf(struct proxy *proxy, struct waf_program *program, uint64_t number);
