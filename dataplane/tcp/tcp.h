@@ -40,6 +40,22 @@ static inline uint32_t tcp_handle_index(tcp_handle h)
     return (uint32_t)(h >> 32) & 0xffffffu;
 }
 
+/* RFC 9293 s3.3.2. TCP_S_LISTEN is a listener's, no connection has it. */
+enum tcp_state {
+    TCP_S_CLOSED,
+    TCP_S_LISTEN,
+    TCP_S_SYN_SENT,
+    TCP_S_SYN_RECEIVED,
+    TCP_S_ESTABLISHED,
+    TCP_S_FIN_WAIT_1,
+    TCP_S_FIN_WAIT_2,
+    TCP_S_CLOSE_WAIT,
+    TCP_S_CLOSING,
+    TCP_S_LAST_ACK,
+    TCP_S_TIME_WAIT,
+    TCP_S_COUNT,
+};
+
 struct tcp_config {
     unsigned worker;             /* goes into every handle */
     uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What an acceptable ACK changes: the send queue, the send window, the round-trip time (RFC 9293
+ * s3.10.7.4 fifth; RFC 6298). Called by tcp_in for synchronised states; hands congestion to tcp_loss.
+ */
+#include "tcp/tcp_internal.h"
+
+/* RFC 6298 s2, in nanoseconds, alpha 1/8, beta 1/4. One sample per ACK at most. */
+void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt)
+{
+    if (rtt == 0)
+        rtt = 1; /* srtt 0 means "none" */
+    if (pcb->srtt == 0) {
+        pcb->srtt = rtt;
+        pcb->rttvar = rtt / 2;
+    } else {
+        tg_ns distance = rtt > pcb->srtt ? rtt - pcb->srtt : pcb->srtt - rtt;
+        pcb->rttvar = pcb->rttvar - pcb->rttvar / 4 + distance / 4;
+        pcb->srtt = pcb->srtt - pcb->srtt / 8 + rtt / 8;
+        if (pcb->srtt == 0)
+            pcb->srtt = 1;
+    }
+    tg_ns variance = 4 * pcb->rttvar;
+    pcb->rto = pcb->srtt + (variance > TIMER_TICK ? variance : TIMER_TICK);
+    pcb->backoff = 0; /* Karn: until a sample came, the doubled timeout stood */
+    if (pcb->rto < tcp->config.rto_min)
+        pcb->rto = tcp->config.rto_min;
+    if (pcb->rto > tcp->config.rto_max)
+        pcb->rto = tcp->config.rto_max;
+}
+
+/* A segment (or `bytes` at its front) is acknowledged: what it counted for no longer counts. */
+static void segment_uncount(struct tcp_pcb *pcb, const struct buf *b, uint32_t bytes)
+{
+    if (b->flags & BUF_TX_SACKED) {
+        tg_assert(pcb->sacked >= bytes);
+        pcb->sacked -= bytes; /* delivered already */
+        return;
+    }
+    pcb->delivered += bytes;
+    if (!(b->flags & BUF_TX_LOST)) {
+        tg_assert(pcb->pipe >= bytes);
+        pcb->pipe -= bytes;
+    }
+}
+
+/* Remove what is acknowledged. RTT from the newest segment that was sent once (Karn); each send has its
+ * own time, so timestamps are not needed for it and may carry something else. */
+static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack,
+                              struct tcp_ack_news *news, tg_ns now)
+{
+    tg_ns sent_ns = 0;
+    struct buf *b;
+    while ((b = pcb->snd_first) && b != pcb->snd_unsent && seq_le(b->seq_end, ack)) {
+        segment_uncount(pcb, b, segment_len(b));
+        if (!(b->flags & (BUF_TX_RETRANSMITTED | BUF_TX_SACKED)))
+            sent_ns = b->tx_ns;
+        news->segments++;
+        tcp_segment_drop_first(tcp, pcb);
+    }
+    if (b && b != pcb->snd_unsent && seq_lt(b->seq, ack)) {
+        segment_uncount(pcb, b, ack - b->seq);
+        b->seq = ack; /* the payload is found from the frame's end: nothing else to do */
+    }
+    pcb->snd_una = ack;
+    if (sent_ns)
+        tcp_rtt_sample(tcp, pcb, now - sent_ns);
+}
+
+/* RFC 9293 s3.10.7.4: SND.WL1, SND.WL2 keep old segments from setting the window. True: it changed. */
+static bool window_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    if (!(seq_lt(pcb->snd_wl1, rx->seg.seq) ||
+          (pcb->snd_wl1 == rx->seg.seq && seq_le(pcb->snd_wl2, rx->seg.ack))))
+        return false;
+    uint32_t window = (uint32_t)rx->seg.window << pcb->snd_scale;
+    bool changed = window != pcb->snd_wnd;
+    pcb->snd_wnd = window;
+    pcb->snd_wnd_max = u32_max(pcb->snd_wnd_max, window);
+    pcb->snd_wl1 = rx->seg.seq;
+    pcb->snd_wl2 = rx->seg.ack;
+    if (changed)
+        tcp_mark_dirty(tcp, pcb);
+    return changed;
+}
+
+/* RFC 6298 s5.2, s5.3: stop when all is acknowledged, else start anew. */
+static void retransmit_timer_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (pcb->snd_una == pcb->snd_nxt)
+        tcp_deadline_clear(pcb, TCP_D_RETRANSMIT);
+    else
+        tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
+}
+
+/* The peer lives. While probing a shut window only a user's connection may wait for ever. */
+static void progress_note(struct tcp_pcb *pcb, bool acked)
+{
+    if (acked || (pcb->snd_una == pcb->snd_nxt && !tcp_has(pcb, TCP_F_ORPHAN)))
+        pcb->retries = 0;
+}
+
+void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    uint32_t ack = rx->seg.ack, una = pcb->snd_una;
+    bool outstanding = una != pcb->snd_nxt;
+    struct tcp_ack_news news = {0};
+    if (seq_lt(ack, una)) /* old, within MAX.SND.WND: its text counts, its ACK does not */
+        return;
+    bool window_changed = window_take(tcp, pcb, rx);
+    if (ack != una) {
+        news.acked = ack - una;
+        queue_acknowledge(tcp, pcb, ack, &news, rx->now);
+    }
+    progress_note(pcb, news.acked != 0);
+    if (tcp_has(pcb, TCP_F_SACK) && rx->options.sack_count && pcb->snd_una != pcb->snd_nxt)
+        news.sack_news = tcp_sack_take(tcp, pcb, &rx->options);
+    /* RFC 5681 s2: outstanding data, no text, no SYN or FIN, same ACK, same window. */
+    news.duplicate = outstanding && !news.acked && rx->bytes == 0 &&
+                     !(rx->flags & (TCP_SYN | TCP_FIN)) && !window_changed;
+    if (news.acked)
+        retransmit_timer_restart(tcp, pcb, rx->now);
+    if (news.acked || news.duplicate || news.sack_news)
+        tcp_loss_on_ack(tcp, pcb, &news, rx->now);
+    if (news.acked)
+        tcp_event_writable(tcp, pcb);
+    if (pcb->snd_end != pcb->snd_nxt || pcb->snd_lost || tcp_has(pcb, TCP_F_FIN_WISH))
+        tcp_mark_dirty(tcp, pcb);
+}

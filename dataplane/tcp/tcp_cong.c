@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Congestion control: NewReno (RFC 5681) and CUBIC (RFC 9438) as tables of functions over one
+ * connection. Called by tcp_loss and tcp_out. Integers only, so that every build computes the same.
+ */
+#include "tcp/tcp_internal.h"
+
+#define CWND_MAX (1u << 30)
+
+/* RFC 6928 s2. */
+uint32_t tcp_initial_window(const struct tcp_pcb *pcb)
+{
+    return u32_min(TCP_INITIAL_SEGMENTS * pcb->mss, u32_max(2u * pcb->mss, 14600));
+}
+
+static void cwnd_grow(struct tcp_pcb *pcb, uint64_t bytes)
+{
+    uint64_t cwnd = pcb->cwnd + bytes;
+    pcb->cwnd = cwnd < CWND_MAX ? (uint32_t)cwnd : CWND_MAX;
+}
+
+/* Slow start by bytes, at most two segments an ACK (RFC 3465 s2.3, L = 2; one after a timeout, s2.3
+ * too): splitting ACKs gains nothing. True while it is slow start. */
+static bool slow_start(struct tcp_pcb *pcb, uint32_t bytes)
+{
+    if (pcb->cwnd >= pcb->ssthresh)
+        return false;
+    uint32_t limit = tcp_has(pcb, TCP_F_TIMEOUT) ? 1u : 2u;
+    cwnd_grow(pcb, u32_min(bytes, limit * pcb->mss));
+    return true;
+}
+
+/* FlightSize of RFC 5681 equation 4, not more than what cwnd allowed (limited transmit). */
+static uint32_t flight(const struct tcp_pcb *pcb)
+{
+    return u32_min(pcb->cwnd, pcb->snd_nxt - pcb->snd_una);
+}
+
+/* --- NewReno -------------------------------------------------------------------------------------- */
+
+static void newreno_start(struct tcp_pcb *pcb)
+{
+    pcb->acked_bytes = 0;
+}
+
+/* RFC 5681 s3.1: one segment per cwnd of acknowledged bytes. */
+static void newreno_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
+{
+    if (slow_start(pcb, bytes))
+        return;
+    pcb->acked_bytes += u32_min(bytes, CWND_MAX);
+    if (pcb->acked_bytes >= pcb->cwnd) {
+        pcb->acked_bytes -= pcb->cwnd;
+        cwnd_grow(pcb, pcb->mss);
+    }
+}
+
+static void newreno_congested(struct tcp_pcb *pcb, tg_ns now)
+{
+    pcb->ssthresh = u32_max(flight(pcb) / 2, 2u * pcb->mss);
+    pcb->acked_bytes = 0;
+}
+
+static void newreno_idle(struct tcp_pcb *pcb)
+{
+    pcb->acked_bytes = 0;
+}
+
+const struct tcp_congestion tcp_newreno = {
+    .name = "newreno",
+    .start = newreno_start,
+    .acked = newreno_acked,
+    .congested = newreno_congested,
+    .idle = newreno_idle,
+};
+
+/* --- CUBIC ---------------------------------------------------------------------------------------- */
+
+enum cubic_word {               /* of pcb->cc[] */
+                  CUBIC_EPOCH,  /* start of this congestion avoidance, ns; 0: not begun */
+                  CUBIC_K,      /* ms from epoch to origin */
+                  CUBIC_ORIGIN, /* plateau, bytes */
+                  CUBIC_W_MAX,  /* window before the last reduction, bytes */
+                  CUBIC_W_EST,  /* what Reno would have, bytes */
+};
+#define CUBIC_T_MAX 100000 /* ms: keeps the cube in 64 bits; 100 s after a loss */
+
+static uint64_t cube_root(uint64_t v)
+{
+    uint64_t low = 0, high = 2642245; /* floor of the cube root of 2^64 - 1 */
+    while (low < high) {
+        uint64_t middle = (low + high + 1) / 2;
+        if (middle * middle * middle <= v)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static void cubic_start(struct tcp_pcb *pcb)
+{
+    memset(pcb->cc, 0, sizeof pcb->cc);
+}
+
+/* K = cbrt((W_max - cwnd) / C), C = 0.4 segments/s^3 (RFC 9438 s4.2), here in ms and bytes. */
+static void cubic_epoch_begin(struct tcp_pcb *pcb, tg_ns now)
+{
+    pcb->cc[CUBIC_EPOCH] = now;
+    pcb->cc[CUBIC_W_EST] = pcb->cwnd;
+    if (pcb->cwnd >= pcb->cc[CUBIC_W_MAX]) {
+        pcb->cc[CUBIC_K] = 0;
+        pcb->cc[CUBIC_ORIGIN] = pcb->cwnd;
+        return;
+    }
+    uint64_t gap = pcb->cc[CUBIC_W_MAX] - pcb->cwnd;
+    pcb->cc[CUBIC_K] = cube_root(gap * 2500000000u / pcb->mss);
+    pcb->cc[CUBIC_ORIGIN] = pcb->cc[CUBIC_W_MAX];
+}
+
+/* W_cubic one round trip ahead, bytes, within [cwnd, 1.5 cwnd] (RFC 9438 s4.2). */
+static uint64_t cubic_target(const struct tcp_pcb *pcb, tg_ns now)
+{
+    int64_t t = (int64_t)((now - pcb->cc[CUBIC_EPOCH] + pcb->srtt) / TG_MS);
+    int64_t d = t - (int64_t)pcb->cc[CUBIC_K];
+    d = d > CUBIC_T_MAX ? CUBIC_T_MAX : d < -CUBIC_T_MAX ? -CUBIC_T_MAX : d;
+    /* 0.4 mss d^3 / 10^9 */
+    int64_t delta = d * d * d / 10000 * 4 * pcb->mss / 1000000;
+    int64_t target = (int64_t)pcb->cc[CUBIC_ORIGIN] + delta;
+    int64_t low = pcb->cwnd, high = (int64_t)pcb->cwnd + pcb->cwnd / 2;
+    return (uint64_t)(target < low ? low : target > high ? high : target);
+}
+
+/* The Reno-friendly region (RFC 9438 s4.3): alpha 3 (1 - 0.7) / (1 + 0.7) = 9/17 up to W_max, then 1. */
+static void cubic_estimate(struct tcp_pcb *pcb, uint32_t bytes)
+{
+    uint64_t step = (uint64_t)bytes * pcb->mss / pcb->cwnd;
+    if (pcb->cc[CUBIC_W_EST] < pcb->cc[CUBIC_W_MAX])
+        step = step * 9 / 17;
+    pcb->cc[CUBIC_W_EST] += step;
+}
+
+static void cubic_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
+{
+    if (slow_start(pcb, bytes))
+        return;
+    if (pcb->cc[CUBIC_EPOCH] == 0)
+        cubic_epoch_begin(pcb, now);
+    cubic_estimate(pcb, bytes);
+    uint64_t target = cubic_target(pcb, now);
+    if (pcb->cc[CUBIC_W_EST] > target)
+        target = pcb->cc[CUBIC_W_EST];
+    uint64_t step = (target - pcb->cwnd) * u32_min(bytes, pcb->cwnd) / pcb->cwnd;
+    if (target - pcb->cwnd < step)
+        step = target - pcb->cwnd;
+    cwnd_grow(pcb, step);
+}
+
+/* RFC 9438 s4.6 beta 0.7, s4.7 fast convergence. */
+static void cubic_congested(struct tcp_pcb *pcb, tg_ns now)
+{
+    uint64_t window = flight(pcb);
+    pcb->cc[CUBIC_EPOCH] = 0;
+    pcb->cc[CUBIC_W_MAX] = window < pcb->cc[CUBIC_W_MAX] ? window * 17 / 20 : window;
+    pcb->ssthresh = u32_max((uint32_t)(window * 7 / 10), 2u * pcb->mss);
+}
+
+/* Time that passed without data does not count (RFC 9438 s5.8). */
+static void cubic_idle(struct tcp_pcb *pcb)
+{
+    pcb->cc[CUBIC_EPOCH] = 0;
+}
+
+const struct tcp_congestion tcp_cubic = {
+    .name = "cubic",
+    .start = cubic_start,
+    .acked = cubic_acked,
+    .congested = cubic_congested,
+    .idle = cubic_idle,
+};

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What the files of dataplane/tcp share: the connection, the stack, and who may call whom. Nobody
+ * outside this folder includes it (tests and the fuzz target of this folder do).
+ *
+ *   tcp_in         one segment through RFC 9293 s3.10.7, in its order; calls
+ *     tcp_open       SYN for a listener, SYN-SENT, becoming established
+ *     tcp_ack        snd_una, send window, round-trip time        -> tcp_loss, tcp_sack, tcp_cong
+ *     tcp_reassembly payload into the receive queue
+ *     tcp_timewait   the 32-byte records that outlive connections
+ *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
+ *   tcp_timer      deadlines of a connection behind its one wheel timer
+ *   tcp_user       reads, writes, closes
+ *   tcp_state      the only writer of pcb->state
+ */
+#ifndef DATAPLANE_TCP_INTERNAL_H
+#define DATAPLANE_TCP_INTERNAL_H
+
+#include "base/hash.h"
+#include "base/pool.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_options.h"
+
+#define TCP_LISTENERS_MAX 64
+#define TCP_MSS_FLOOR                                                                              \
+    272u /* smallest MSS we believe a peer (CVE-2019-11479): 256 bytes always fit */
+#define TCP_MSS_DEFAULT4     536u /* RFC 9293 s3.7.1: no MSS option */
+#define TCP_MSS_DEFAULT6     1220u
+#define TCP_MTU_FLOOR4       552u  /* blind PMTU attacks end here (Linux's min_pmtu) */
+#define TCP_MTU_FLOOR6       1280u /* RFC 8201 s4 */
+#define TCP_INITIAL_SEGMENTS 10u   /* RFC 6928 */
+#define TCP_DUP_THRESHOLD    3u    /* RFC 5681 s3.2 */
+#define TCP_QUICK_ACKS       8u    /* segments acknowledged at once at the start of a connection */
+#define TCP_DELACK           (40 * TG_MS)
+#define TCP_RTO_INITIAL      (1 * TG_S) /* RFC 6298 s2.1 */
+#define TCP_RTO_AFTER_SYN    (3 * TG_S) /* RFC 6298 s5.7: the SYN was lost and there is no sample */
+#define TCP_ORPHAN_WAIT      (60 * TG_S) /* FIN-WAIT-2 without a user */
+#define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */
+#define TCP_ACK_INTERVAL     (500 * TG_MS) /* answers to suspect segments, per connection */
+#define TCP_CHALLENGES       100u /* such answers a second and stack, plus jitter (RFC 5961 s7) */
+#define TCP_REPAIR           (10 * TG_MS)                   /* come back after an empty pool */
+#define TCP_PAWS_IDLE        ((tg_ns)24 * 24 * 3600 * TG_S) /* RFC 7323 s5.5 */
+#define TCP_OUTPUT_BUDGET    64u                            /* segments of one tcp_output call */
+#define TCP_OUTPUT_QUANTUM   16u /* of one connection before the next one's turn */
+#define TCP_HEADERS_MAX      (ETH_BYTES + IP6_BYTES + 60u) /* in front of a payload */
+
+static_assert(TCP_HEADERS_MAX <= BUF_HEADROOM, "every fresh frame has room for our headers");
+
+enum tcp_flag_bit {
+    TCP_F_TIMESTAMPS = 1u << 0, /* negotiated */
+    TCP_F_SACK = 1u << 1,       /* negotiated */
+    TCP_F_WSCALE = 1u << 2,     /* the peer's SYN had the option */
+    TCP_F_PASSIVE = 1u << 3,    /* made by a listener */
+    TCP_F_ORPHAN = 1u << 4,     /* the user has closed: handle dead, no events */
+    TCP_F_DETACHED =
+        1u << 5, /* over: no more packets; waits for the user to read or fetch CLOSED */
+    TCP_F_SYN_WISH = 1u << 6,    /* send SYN or SYN-ACK */
+    TCP_F_ACK_NOW = 1u << 7,     /* send an ACK at the next output */
+    TCP_F_ACK_DELAYED = 1u << 8, /* an ACK is owed by the delayed-ACK deadline */
+    TCP_F_CORK = 1u << 9,        /* only full segments leave */
+    TCP_F_FIN_WISH = 1u << 10,   /* the user is done writing, FIN not queued yet */
+    TCP_F_FIN_QUEUED = 1u << 11, /* the last segment of the send queue carries FIN */
+    TCP_F_FIN_SEEN = 1u << 12,   /* fin_seq is known, bytes before it may be missing */
+    TCP_F_FIN_TAKEN = 1u << 13,  /* the peer's FIN is counted in rcv_nxt */
+    TCP_F_WANT_WRITE = 1u << 14, /* a write met TG_AGAIN */
+    TCP_F_RECOVERY = 1u << 15,   /* fast recovery until snd_una reaches recover */
+    TCP_F_TIMEOUT = 1u << 16,    /* recovery after a retransmission timeout, likewise */
+    TCP_F_RESEND = 1u << 17,     /* one retransmission may leave whatever cwnd says */
+    TCP_F_CWND_LIMITED =
+        1u << 18,              /* the window was full since the last ACK: it may grow (RFC 7661) */
+    TCP_F_PROBE = 1u << 19,    /* send a zero window probe */
+    TCP_F_OVERRIDE = 1u << 20, /* silly-window override: send what fits (RFC 9293 s3.8.6.2.1) */
+    TCP_F_SYN_LOST = 1u << 21, /* our SYN or SYN-ACK was sent more than once */
+};
+
+/* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
+enum tcp_deadline {
+    TCP_D_RETRANSMIT, /* RTO */
+    TCP_D_PERSIST,    /* zero window probe or silly-window override */
+    TCP_D_DELACK,
+    TCP_D_LIFE,   /* connect timeout; FIN-WAIT-2 of an orphan */
+    TCP_D_REPAIR, /* an allocation failed: try again */
+    TCP_D_KINDS,
+};
+
+enum tcp_list_kind { TCP_L_DIRTY, TCP_L_READY, TCP_L_KINDS };
+#define TCP_INDEX_NONE UINT32_MAX /* end of a list */
+#define TCP_UNLISTED   (UINT32_MAX - 1)
+
+struct tcp_congestion;
+
+/* A connection. The lines are ordered by how often they are touched; sequence numbers keep the RFC's
+ * names. Sizes and splits are asserted below. */
+struct tcp_pcb {
+    /* hot: every segment */
+    uint32_t snd_una, snd_nxt; /* oldest unacknowledged; next new byte to send */
+    uint32_t snd_end;          /* behind the last queued byte, FIN included */
+    uint32_t snd_wnd;          /* bytes, scaled */
+    uint32_t snd_wl1, snd_wl2; /* seq and ack of the segment that set snd_wnd */
+    uint32_t rcv_nxt;
+    uint32_t rcv_adv;   /* right edge that we have advertised: never moves back */
+    uint32_t rcv_acked; /* rcv_nxt of our last segment: Last.ACK.sent of RFC 7323 */
+    uint32_t rcv_read;  /* first byte that the user has not consumed */
+    uint32_t ts_recent;
+    uint32_t flags; /* enum tcp_flag_bit */
+    uint32_t pipe;  /* bytes sent, neither acknowledged nor sacked nor marked lost */
+    uint32_t cwnd;
+    uint16_t mss;  /* payload bytes of a full segment to the peer */
+    uint8_t state; /* enum tcp_state; written by tcp_state.c only */
+    uint8_t quick_acks;
+    uint8_t snd_scale, rcv_scale;
+    uint8_t dup_owed; /* duplicate ACKs that a peer without SACK must count */
+    uint8_t backoff;  /* doublings of rto, also of the persist interval */
+
+    /* hot: names and lists */
+    struct ip_tuple tuple;
+    uint32_t hash; /* Toeplitz, as received packets have it */
+    uint32_t generation;
+    struct {
+        uint32_t prev, next;
+    } links[TCP_L_KINDS];
+    uint32_t tag; /* of the listener */
+
+    /* hot: queues, through buf.link */
+    struct buf *snd_first, *snd_last; /* seq .. seq_end without a gap from snd_una to snd_end */
+    struct buf *snd_unsent;           /* first segment that never left */
+    struct buf *snd_lost;             /* no segment in front of it is marked lost; NULL: none is */
+    struct buf *rcv_first, *rcv_last; /* in order, trimmed to payload */
+    struct buf *ooo_first;            /* out of order, by seq, disjoint */
+    struct buf *reserved;             /* tcp_reserve's frame: the queue's last or a fresh one */
+
+    /* warm: per round trip */
+    const struct tcp_congestion *congestion;
+    uint32_t ssthresh;
+    uint32_t recover;   /* snd_nxt at the start of a recovery (RFC 6582) */
+    tg_ns srtt, rttvar; /* 0: no sample yet */
+    tg_ns rto;          /* without backoff */
+    uint64_t delivered; /* bytes acknowledged or sacked so far (rate samples) */
+    tg_ns sent_ns;      /* last transmission of data: idle restart */
+    uint32_t sacked;    /* bytes in snd queue marked BUF_TX_SACKED */
+    uint16_t dup_acks;  /* in a row */
+    uint16_t rcv_mss;   /* largest payload seen: what "full segment" means when delaying ACKs */
+
+    /* warm: time */
+    struct timer timer; /* armed at or before the earliest deadline */
+    tg_ns deadline[TCP_D_KINDS];
+    uint64_t user;
+    tg_ns ts_recent_ns; /* when ts_recent was taken */
+    tg_ns answer_ns;    /* last answer to a suspect segment */
+    tg_ns syn_ns;       /* first transmission of our SYN: first RTT sample */
+
+    /* cold */
+    uint32_t iss, irs;
+    uint32_t fin_seq; /* the peer's FIN, with TCP_F_FIN_SEEN */
+    uint32_t ts_offset;
+    uint32_t snd_wnd_max;
+    uint32_t snd_segments; /* frames in the send queue */
+    uint32_t rcv_frames;   /* frames in the receive queue */
+    uint32_t ooo_recent;   /* seq of the last piece that came out of order: first SACK block */
+    uint32_t retransmits;
+    uint32_t acked_bytes; /* congestion avoidance: counted towards the next segment of cwnd */
+    uint16_t ooo_count;
+    uint16_t mtu;      /* of the path, bytes of IP packet */
+    uint16_t peer_mss; /* as the peer said */
+    uint16_t events;   /* enum tcp_event_bit to report */
+    uint8_t retries;   /* retransmissions or probes in a row without progress */
+    uint8_t error;     /* enum tg_err of CLOSED */
+    uint64_t cc[6];    /* private to the congestion control */
+} TG_CACHE_ALIGN;
+
+static_assert(offsetof(struct tcp_pcb, tuple) == TG_CACHE_LINE, "line 0: sequence state");
+static_assert(offsetof(struct tcp_pcb, snd_first) == 2 * TG_CACHE_LINE, "line 1: names, lists");
+static_assert(offsetof(struct tcp_pcb, congestion) == 3 * TG_CACHE_LINE, "line 2: queues");
+static_assert(offsetof(struct tcp_pcb, timer) == 4 * TG_CACHE_LINE, "line 3: per round trip");
+static_assert(sizeof(struct tcp_pcb) == 8 * TG_CACHE_LINE, "a connection");
+
+/* TIME-WAIT: what is left of a closed connection (tcp_timewait.c). IPv6 addresses lie in a parallel
+ * array that stays untouched, so unmapped, while all connections are IPv4. */
+struct tcp_tw {
+    uint32_t snd_nxt, rcv_nxt;
+    uint32_t ts_recent;
+    uint32_t expiry; /* TW_FLAGS in the low bits, milliseconds of worker clock above */
+    uint32_t hash;
+    uint32_t local4_be, remote4_be; /* network order, as stored in the address */
+    uint16_t local_port, remote_port;
+};
+static_assert(sizeof(struct tcp_tw) == 32, "TIME-WAIT record");
+
+struct tcp_tw_ring {
+    struct tcp_tw *records;         /* NULL with time_wait_max 0 */
+    struct ip_addr (*addresses)[2]; /* IPv6: local, remote */
+    uint32_t capacity, head, used;  /* slots from head on, dead ones among them */
+    uint32_t live;
+    struct timer timer;
+};
+
+struct tcp_listener {
+    uint16_t port;
+    uint32_t tag;
+};
+
+struct tcp {
+    struct tcp_config config; /* defaults filled in */
+    struct net *net;
+    struct buf_pool *pool;
+    struct timer_wheel *wheel;
+    struct stats *stats;
+    const struct toeplitz *toeplitz;
+    bool (*tx_done)(const void *arg, const struct buf *b);
+    const void *tx_done_arg;
+
+    struct pool pcbs;
+    struct flow_table flows; /* values: PCB index, or TCP_FLOW_TW | record index */
+    struct {
+        uint32_t first, last;
+    } lists[TCP_L_KINDS];
+    struct tcp_tw_ring tw;
+    struct tcp_listener listeners[TCP_LISTENERS_MAX];
+    unsigned listener_count;
+    uint32_t half_open;    /* connections in SYN-RECEIVED */
+    uint32_t segments_max; /* frames in one send queue */
+    uint8_t rcv_scale;     /* window scale that we offer */
+    uint16_t next_port;    /* of active opens without pick_port */
+    unsigned challenges_left;
+    tg_ns challenge_ns; /* start of the current second's budget */
+    tg_ns now;          /* of the last call that brought one */
+    struct prng prng;
+};
+
+#define TCP_FLOW_TW 0x80000000u
+
+/* A received segment on its way through tcp_in. */
+struct tcp_rx {
+    struct buf *b; /* owned; NULL once a queue has taken it */
+    struct tcp_segment seg;
+    struct tcp_options options;
+    struct ip_tuple tuple;
+    uint32_t seq;   /* seg.seq, moved when the front is trimmed */
+    uint32_t bytes; /* payload left after trimming; SYN and FIN not counted */
+    uint32_t hash;
+    uint8_t flags; /* enum tcp_flag, SYN or FIN taken out when trimmed */
+    tg_ns now;
+};
+
+/* --- sequence space (RFC 9293 s3.4) ---------------------------------------------------------- */
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+static inline bool seq_le(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) <= 0;
+}
+static inline uint32_t seq_max(uint32_t a, uint32_t b)
+{
+    return seq_lt(a, b) ? b : a;
+}
+static inline uint32_t seq_min(uint32_t a, uint32_t b)
+{
+    return seq_lt(a, b) ? a : b;
+}
+static inline uint32_t u32_min(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint32_t u32_max(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* --- segments in the send queue ------------------------------------------------------------------ */
+/* Sequence numbers that it occupies, FIN included. */
+static inline uint32_t segment_len(const struct buf *b)
+{
+    return b->seq_end - b->seq;
+}
+static inline uint32_t segment_payload(const struct buf *b)
+{
+    return segment_len(b) - (b->flags & BUF_TX_FIN ? 1 : 0);
+}
+/* The payload always ends where the frame ends, whatever headers a transmission has put in front. */
+static inline uint8_t *segment_bytes(const struct buf *b)
+{
+    return b->data + b->len - segment_payload(b);
+}
+/* Nobody else reads or holds the frame: its bytes in front of the payload are ours again. */
+static inline bool segment_writable(const struct tcp *tcp, const struct buf *b)
+{
+    return b->refs == 1 && tcp->tx_done(tcp->tx_done_arg, b);
+}
+
+/* --- connections (tcp.c) --------------------------------------------------------------------- */
+static inline struct tcp_pcb *tcp_pcb_at(const struct tcp *tcp, uint32_t index)
+{
+    return pool_at(&tcp->pcbs, index);
+}
+static inline uint32_t tcp_pcb_index(const struct tcp *tcp, const struct tcp_pcb *pcb)
+{
+    return pool_index(&tcp->pcbs, pcb);
+}
+static inline bool tcp_has(const struct tcp_pcb *pcb, uint32_t flag)
+{
+    return (pcb->flags & flag) != 0;
+}
+/* A zeroed connection in CLOSED; NULL: pool empty (counted). Not in the flow table yet. */
+struct tcp_pcb *tcp_pcb_new(struct tcp *tcp);
+/* Put it into the flow table under tuple and hash, which are set. TG_FULL. */
+enum tg_err tcp_pcb_attach(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Give everything back; the handle dies. */
+void tcp_pcb_free(struct tcp *tcp, struct tcp_pcb *pcb);
+/* The connection is over: stop packets and deadlines, drop what was to be sent. The user, if any, gets
+ * CLOSED with `error` once it has read what waits (as Linux does; RFC 9293 would flush); without a
+ * user the PCB is freed. pcb may be gone afterwards. */
+void tcp_pcb_finish(struct tcp *tcp, struct tcp_pcb *pcb, enum tg_err error);
+/* The live connection of a handle, or NULL. */
+struct tcp_pcb *tcp_pcb_find(const struct tcp *tcp, tcp_handle h);
+tcp_handle tcp_pcb_handle(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* Value in the flow table for a received tuple: PCB index, TCP_FLOW_TW | index, FLOW_TABLE_NONE. */
+uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash);
+bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tuple *tuple);
+void tcp_queue_free(struct tcp *tcp, struct buf *first);
+/* The user has closed: its handle dies, what it has not read is dropped, the connection goes on. */
+void tcp_pcb_disown(struct tcp *tcp, struct tcp_pcb *pcb);
+/* End a reservation that was not committed. */
+void tcp_reservation_free(struct tcp *tcp, struct tcp_pcb *pcb);
+
+static inline bool tcp_listed(const struct tcp_pcb *pcb, enum tcp_list_kind kind)
+{
+    return pcb->links[kind].prev != TCP_UNLISTED;
+}
+void tcp_list_push(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *pcb);
+void tcp_list_remove(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *pcb);
+struct tcp_pcb *tcp_list_pop(struct tcp *tcp, enum tcp_list_kind kind);
+/* tcp_output must look at it. */
+static inline void tcp_mark_dirty(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    if (!tcp_listed(pcb, TCP_L_DIRTY) && !tcp_has(pcb, TCP_F_DETACHED))
+        tcp_list_push(tcp, TCP_L_DIRTY, pcb);
+}
+/* Tell the user; nothing for orphans. */
+void tcp_event_post(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t bits);
+/* After a wish to write: report WRITABLE when there is room. */
+void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb);
+
+/* --- tcp_state.c ----------------------------------------------------------------------------- */
+void tcp_state_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_state to);
+/* The peer may still send payload that counts (RFC 9293 s3.10.7.4, seventh). */
+bool tcp_state_receives(uint8_t state);
+/* We may still send or resend payload. */
+bool tcp_state_sends(uint8_t state);
+
+/* --- tcp_timer.c ------------------------------------------------------------------------------- */
+void tcp_timer_init(struct tcp *tcp, struct tcp_pcb *pcb);
+void tcp_deadline_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns at);
+static inline void tcp_deadline_clear(struct tcp_pcb *pcb, enum tcp_deadline kind)
+{
+    pcb->deadline[kind] = 0; /* the wheel finds out when it fires */
+}
+/* rto with its backoff, capped. */
+tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb);
+
+/* --- tcp_open.c ------------------------------------------------------------------------------ */
+const struct tcp_listener *tcp_listener_find(const struct tcp *tcp, uint16_t port);
+/* A SYN for a listener: make a connection in SYN-RECEIVED. isn_floor: TIME-WAIT's snd_nxt + gap. */
+void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
+                      const uint32_t *isn_floor);
+/* RFC 9293 s3.10.7.3. */
+void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
+/* SYN-RECEIVED or SYN-SENT -> ESTABLISHED. */
+void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* Effective payload size from peer_mss, mtu and timestamps. */
+void tcp_mss_update(struct tcp_pcb *pcb);
+/* The MSS that we offer to a path of this mtu. */
+uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* ISN and timestamp offset of a tuple (RFC 6528 s3, RFC 7323 s5.4). */
+struct tcp_secrets {
+    uint32_t isn, ts_offset;
+};
+struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now);
+
+/* --- tcp_in.c ---------------------------------------------------------------------------------- */
+/* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */
+void tcp_challenge(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* The answer to a segment that belongs to nothing (RFC 9293 s3.10.7.1). */
+void tcp_refuse(struct tcp *tcp, const struct tcp_rx *rx);
+
+/* --- tcp_ack.c, tcp_loss.c, tcp_sack.c ------------------------------------------------------------ */
+/* An acceptable ACK in a synchronised state: queue, window, RTT, congestion. */
+void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx);
+void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt);
+/* Bytes that the network still holds as we believe, duplicates counted as arrivals (RFC 5681). */
+uint32_t tcp_pipe(const struct tcp_pcb *pcb);
+/* After each ACK: enter, continue or leave recovery. `acked`: sequence numbers newly acknowledged;
+ * `segments`: how many segments left the queue; duplicate: RFC 5681 s2; news: new SACK information. */
+struct tcp_ack_news {
+    uint32_t acked;
+    uint32_t segments;
+    bool duplicate, sack_news;
+};
+void tcp_loss_on_ack(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_ack_news *news,
+                     tg_ns now);
+void tcp_loss_on_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* The path takes less: resegment, send again what was too large. */
+void tcp_loss_on_mtu(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t mtu);
+void tcp_segment_mark_lost(struct tcp_pcb *pcb, struct buf *b);
+/* Mark what the peer holds (RFC 2018); returns whether something was new. */
+bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options);
+/* Mark what RFC 6675's IsLost says; returns whether the first segment is among them. */
+bool tcp_sack_mark_lost(struct tcp_pcb *pcb);
+/* The peer has dropped what it had sacked (RFC 2018 s8): forget all marks. */
+void tcp_sack_forget(struct tcp_pcb *pcb);
+
+/* --- tcp_cong.c -------------------------------------------------------------------------------- */
+/* A congestion control: functions over pcb->cwnd, ssthresh, cc[]. Integers only. */
+struct tcp_congestion {
+    const char *name;
+    void (*start)(struct tcp_pcb *pcb);
+    /* New data acknowledged outside fast recovery while cwnd was in use. */
+    void (*acked)(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now);
+    /* Congestion: set ssthresh (cwnd follows in tcp_loss). */
+    void (*congested)(struct tcp_pcb *pcb, tg_ns now);
+    /* The flow was idle: what was learnt of time is void. */
+    void (*idle)(struct tcp_pcb *pcb);
+};
+extern const struct tcp_congestion tcp_newreno, tcp_cubic;
+uint32_t tcp_initial_window(const struct tcp_pcb *pcb);
+
+/* --- tcp_reassembly.c, tcp_ooo.c -------------------------------------------------------------- */
+/* RFC 9293 s3.10.7.4, seventh and eighth: payload and FIN. Takes rx->b when it queues it. */
+void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
+/* Append a frame's payload to the receive queue; takes it. */
+void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
+/* Keep a piece that came early (b->seq .. b->seq_end set, trimmed to payload); takes it. */
+void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
+/* Move what has become in order to the receive queue. */
+void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Blocks for the SACK option, newest first, at most n; returns how many. */
+unsigned tcp_ooo_blocks(const struct tcp_pcb *pcb, struct tcp_sack_block out[], unsigned n);
+
+/* --- tcp_out.c, tcp_emit.c, tcp_segment.c --------------------------------------------------------- */
+/* Window edge that the receive buffer allows now. */
+uint32_t tcp_window_edge(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* A window update is worth a segment of its own (RFC 9293 s3.8.6.2.2). */
+bool tcp_window_update_due(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* Send a pure ACK, a SYN or SYN-ACK, or a probe. False: pool empty. */
+bool tcp_emit_ack(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, tg_ns now);
+bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+void tcp_emit_rst(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* Send a queued segment, its own frame or a copy while the port still holds it. False: pool empty. */
+bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now);
+/* A segment without a connection: RST, or TIME-WAIT's ACK. options may be NULL. */
+struct tcp_stateless {
+    const struct ip_tuple *tuple;
+    uint32_t seq, ack;
+    uint16_t window;
+    uint8_t flags;
+    const struct tcp_options *options;
+};
+void tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns now);
+uint32_t tcp_timestamp(uint32_t ts_offset, tg_ns now);
+
+/* Append a frame to the send queue: its bytes are the payload. */
+void tcp_segment_append(struct tcp_pcb *pcb, struct buf *b);
+/* Remove and free the first one. */
+void tcp_segment_drop_first(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Cut b (in the queue) after its first `bytes` of payload; false: pool empty, nothing changed. */
+bool tcp_segment_split(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, uint32_t bytes);
+
+/* --- tcp_timewait.c ---------------------------------------------------------------------------- */
+enum tg_err tcp_timewait_init(struct tcp *tcp);
+void tcp_timewait_destroy(struct tcp *tcp);
+/* The connection is over but for late segments: acknowledge, leave a record in the flow table in its
+ * place, finish it. pcb may be gone afterwards. */
+void tcp_timewait_add(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+void tcp_timewait_arrives(struct tcp *tcp, uint32_t record, struct tcp_rx *rx);
+bool tcp_timewait_matches(const struct tcp *tcp, uint32_t record, const struct ip_tuple *tuple);
+/* For tcp_check: NULL or what is wrong. */
+const char *tcp_timewait_check(const struct tcp *tcp);
+
+#endif

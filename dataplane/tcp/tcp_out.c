@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * What may leave now. One pass over the connections that input, timers and the user have marked dirty:
+ * lost segments first, then new ones as both windows allow, ACKs merged with them, else one ACK. Called
+ * by the worker once a turn (again while it returns true).
+ */
+#include "tcp/tcp_internal.h"
+
+/* Why sending stopped. */
+enum stop {
+    STOP_EMPTY,   /* nothing (more) to send, or held back by the cork */
+    STOP_WINDOW,  /* the peer's window */
+    STOP_CWND,    /* congestion window */
+    STOP_QUANTUM, /* others' turn */
+    STOP_STARVED, /* pool empty */
+};
+
+/* --- what is next --------------------------------------------------------------------------------------- */
+
+/* The first segment marked lost; remembers where the search ended. */
+static struct buf *lost_next(struct tcp_pcb *pcb)
+{
+    struct buf *b = pcb->snd_lost;
+    while (b && b != pcb->snd_unsent && !(b->flags & BUF_TX_LOST))
+        b = b->link;
+    pcb->snd_lost = b != pcb->snd_unsent ? b : NULL;
+    return pcb->snd_lost;
+}
+
+static bool cwnd_allows(const struct tcp_pcb *pcb, uint32_t bytes)
+{
+    uint32_t pipe = tcp_pipe(pcb);
+    return pipe == 0 || pipe + bytes <= pcb->cwnd;
+}
+
+/* Bytes of the peer's window that are unused; 0 when it has shrunk below what was sent. */
+static uint32_t window_usable(const struct tcp_pcb *pcb)
+{
+    int32_t usable = (int32_t)(pcb->snd_una + pcb->snd_wnd - pcb->snd_nxt);
+    return usable > 0 ? (uint32_t)usable : 0;
+}
+
+/* Corked, the last segment waits to be filled; a FIN behind it says that nothing more comes. */
+static bool cork_holds(const struct tcp_pcb *pcb, const struct buf *b)
+{
+    return tcp_has(pcb, TCP_F_CORK) && b == pcb->snd_last && segment_payload(b) < pcb->mss &&
+           !(b->flags & BUF_TX_FIN);
+}
+
+/* Cut a new segment to the window or the MSS where the rules allow. Sender's silly-window rule (RFC 9293
+ * s3.8.6.2.1): what fits as a whole leaves; else only a piece of half the largest window ever seen,
+ * or anything once the override timer has fired. Nagle is off: proxies write what they mean to send. */
+static enum stop new_segment_fit(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
+{
+    uint32_t usable = window_usable(pcb), limit = pcb->mss;
+    uint32_t needed =
+        u32_max(segment_payload(b), 1); /* a FIN may lie just behind the edge, not alone */
+    if (needed > usable) {
+        bool worth = usable > 0 && usable >= pcb->snd_wnd_max / 2;
+        if (!(worth || (usable > 0 && tcp_has(pcb, TCP_F_OVERRIDE))))
+            return STOP_WINDOW;
+        limit = u32_min(limit, usable);
+    }
+    if (segment_payload(b) > limit && !tcp_segment_split(tcp, pcb, b, limit))
+        return STOP_STARVED;
+    return STOP_EMPTY;
+}
+
+/* RFC 5681 s4.1: after an idle RTO the ACK clock is gone. */
+static void idle_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (pcb->snd_una != pcb->snd_nxt || now - pcb->sent_ns <= tcp_rto(tcp, pcb))
+        return;
+    uint32_t initial = tcp_initial_window(pcb);
+    if (pcb->cwnd > initial) {
+        pcb->cwnd = initial;
+        pcb->congestion->idle(pcb);
+    }
+    pcb->sent_ns = now;
+}
+
+static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
+{
+    if (segment_payload(b) > pcb->mss && !tcp_segment_split(tcp, pcb, b, pcb->mss))
+        return STOP_STARVED;
+    b = lost_next(pcb); /* the cut may have replaced it */
+    if (!tcp_has(pcb, TCP_F_RESEND) && !cwnd_allows(pcb, segment_len(b)))
+        return STOP_CWND;
+    if (!tcp_emit_queued(tcp, pcb, b, now))
+        return STOP_STARVED;
+    pcb->flags &= ~(uint32_t)TCP_F_RESEND;
+    return STOP_QUANTUM;
+}
+
+static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    struct buf *b = pcb->snd_unsent;
+    if (!b || cork_holds(pcb, b))
+        return STOP_EMPTY;
+    enum stop stop = new_segment_fit(tcp, pcb, b);
+    if (stop != STOP_EMPTY)
+        return stop;
+    b = pcb->snd_unsent; /* the cut may have replaced it */
+    if (!cwnd_allows(pcb, segment_len(b)))
+        return STOP_CWND;
+    if (pcb->reserved == b)
+        pcb->reserved = NULL; /* it has left: a reservation ends with the turn */
+    if (!tcp_emit_queued(tcp, pcb, b, now))
+        return STOP_STARVED;
+    pcb->snd_unsent = b->link;
+    pcb->snd_nxt = b->seq_end;
+    pcb->flags &= ~(uint32_t)TCP_F_OVERRIDE;
+    return STOP_QUANTUM;
+}
+
+/* Send segments until something stops it; *sent counts them. */
+static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum,
+                               unsigned *sent, tg_ns now)
+{
+    if (!tcp_state_sends(pcb->state))
+        return STOP_EMPTY;
+    if (pcb->snd_unsent)
+        idle_restart(tcp, pcb, now);
+    while (*sent < quantum) {
+        struct buf *b = lost_next(pcb);
+        enum stop stop = b ? resend_next(tcp, pcb, b, now) : send_next(tcp, pcb, now);
+        if (stop != STOP_QUANTUM)
+            return stop;
+        ++*sent;
+        if (!pcb->deadline[TCP_D_RETRANSMIT]) /* RFC 6298 s5.1 */
+            tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
+    }
+    return lost_next(pcb) || pcb->snd_unsent ? STOP_QUANTUM : STOP_EMPTY;
+}
+
+/* --- FIN, probes, ACKs ------------------------------------------------------------------------------------ */
+
+/* The FIN rides on the last segment that has not left, else on an empty one. False: pool empty. */
+static bool fin_queue(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    if (!tcp_has(pcb, TCP_F_FIN_WISH))
+        return true;
+    if (!pcb->snd_unsent) {
+        struct buf *b = buf_alloc(tcp->pool);
+        if (!b)
+            return false;
+        tcp_segment_append(pcb, b);
+    }
+    tcp_reservation_free(tcp, pcb);
+    pcb->snd_last->flags |= BUF_TX_FIN;
+    pcb->snd_last->seq_end++;
+    pcb->snd_end++;
+    pcb->flags &= ~(uint32_t)TCP_F_FIN_WISH;
+    pcb->flags |= TCP_F_FIN_QUEUED;
+    return true;
+}
+
+/* A probe asks for an ACK with bytes that the peer has long had, so that nothing is cut off the queue
+ * (as Linux does; RFC 9293 s3.8.6.1 sends one new byte, which serves the same end). */
+static bool probe_send(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (!tcp_has(pcb, TCP_F_PROBE))
+        return true;
+    if (!tcp_emit_ack(tcp, pcb, pcb->snd_una - 1, now))
+        return false;
+    stats_count(tcp->stats, TG_C_tcp_zero_window_probes);
+    pcb->flags &= ~(uint32_t)TCP_F_PROBE;
+    return true;
+}
+
+/* Duplicate ACKs are not merged with data, because RFC 5681 counts only those without, and SACK blocks
+ * may not fit beside a full payload. A peer without SACK gets as many as segments came early. */
+static bool early_acks_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned *sent, tg_ns now)
+{
+    if (!tcp_has(pcb, TCP_F_ACK_NOW) || !pcb->ooo_first) {
+        pcb->dup_owed = 0;
+        return true;
+    }
+    unsigned n = tcp_has(pcb, TCP_F_SACK) || pcb->dup_owed == 0 ? 1 : pcb->dup_owed;
+    pcb->dup_owed = 0;
+    for (; n; n--, ++*sent)
+        if (!tcp_emit_ack(tcp, pcb, pcb->snd_nxt, now))
+            return false;
+    return true;
+}
+
+/* Nothing in flight and the window in the way: only a probe can find out when it opens. */
+static void persist_arrange(struct tcp *tcp, struct tcp_pcb *pcb, enum stop stop, tg_ns now)
+{
+    if (stop == STOP_WINDOW && pcb->snd_una == pcb->snd_nxt) {
+        if (!pcb->deadline[TCP_D_PERSIST])
+            tcp_deadline_set(tcp, pcb, TCP_D_PERSIST, now + tcp_rto(tcp, pcb));
+    } else if (pcb->deadline[TCP_D_PERSIST]) {
+        tcp_deadline_clear(pcb, TCP_D_PERSIST);
+        pcb->backoff = 0;
+        pcb->flags &= ~(uint32_t)(TCP_F_PROBE | TCP_F_OVERRIDE);
+    }
+}
+
+/* cwnd may grow only while it is what holds the flow back (RFC 7661 s4.4, as Linux: half in slow start). */
+static void cwnd_use_note(struct tcp_pcb *pcb, enum stop stop)
+{
+    if (stop == STOP_CWND || tcp_pipe(pcb) + pcb->mss > pcb->cwnd)
+        pcb->flags |= TCP_F_CWND_LIMITED;
+    else if (stop != STOP_QUANTUM && tcp_pipe(pcb) < pcb->cwnd / 2)
+        pcb->flags &= ~(uint32_t)TCP_F_CWND_LIMITED;
+}
+
+/* --- one connection, all connections ------------------------------------------------------------------------ */
+
+static bool handshake_output(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (tcp_has(pcb, TCP_F_SYN_WISH)) {
+        if (!tcp_emit_syn(tcp, pcb, now))
+            return false;
+        pcb->flags &= ~(uint32_t)TCP_F_SYN_WISH;
+    }
+    if (pcb->state == TCP_S_SYN_RECEIVED && tcp_has(pcb, TCP_F_ACK_NOW))
+        return tcp_emit_ack(tcp, pcb, pcb->snd_nxt, now);
+    return true;
+}
+
+static enum stop synchronised_output(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum,
+                                     unsigned *sent, tg_ns now)
+{
+    if (!fin_queue(tcp, pcb) || !early_acks_send(tcp, pcb, sent, now))
+        return STOP_STARVED;
+    enum stop stop = segments_send(tcp, pcb, quantum, sent, now);
+    cwnd_use_note(pcb, stop);
+    if (stop == STOP_STARVED)
+        return stop;
+    persist_arrange(tcp, pcb, stop, now);
+    if (!probe_send(tcp, pcb, now))
+        return STOP_STARVED;
+    if (tcp_has(pcb, TCP_F_ACK_NOW)) {
+        if (!tcp_emit_ack(tcp, pcb, pcb->snd_nxt, now))
+            return STOP_STARVED;
+        ++*sent;
+    }
+    return stop;
+}
+
+/* Returns segments sent; *more: the quantum was used up. */
+static unsigned pcb_output(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum, bool *more,
+                           tg_ns now)
+{
+    unsigned sent = 0;
+    enum stop stop;
+    if (pcb->state == TCP_S_SYN_SENT || pcb->state == TCP_S_SYN_RECEIVED) {
+        stop = handshake_output(tcp, pcb, now) ? STOP_EMPTY : STOP_STARVED;
+        sent = 1;
+    } else {
+        stop = synchronised_output(tcp, pcb, quantum, &sent, now);
+        tcp_event_writable(tcp, pcb);
+    }
+    if (stop == STOP_STARVED) /* an empty pool wedges nobody: come back by the clock */
+        tcp_deadline_set(tcp, pcb, TCP_D_REPAIR, now + TCP_REPAIR);
+    *more = stop == STOP_QUANTUM;
+    return sent;
+}
+
+bool tcp_output(struct tcp *tcp, tg_ns now)
+{
+    tcp->now = now;
+    unsigned budget = TCP_OUTPUT_BUDGET;
+    uint32_t last = tcp->lists[TCP_L_DIRTY].last; /* one pass: who is dirty now */
+    struct tcp_pcb *pcb;
+    while (budget && (pcb = tcp_list_pop(tcp, TCP_L_DIRTY))) {
+        bool more = false;
+        bool end = tcp_pcb_index(tcp, pcb) == last;
+        unsigned sent = pcb_output(tcp, pcb, u32_min(budget, TCP_OUTPUT_QUANTUM), &more, now);
+        budget -= u32_min(budget, u32_max(sent, 1));
+        if (more)
+            tcp_mark_dirty(tcp, pcb);
+        if (end)
+            break;
+    }
+    return tcp->lists[TCP_L_DIRTY].first != TCP_INDEX_NONE;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Payload and FIN of an acceptable segment into the receive queue, in order (RFC 9293 s3.10.7.4, seventh
+ * and eighth), and the choice between an ACK now and one later. Called by tcp_in. Early pieces are
+ * tcp_ooo.c's.
+ */
+#include "tcp/tcp_internal.h"
+
+/* Backlog in frames from which on even large payloads are copied into the last frame's free room: two
+ * neighbours then hold at least one frame's worth of bytes (SegmentSmack, CVE-2018-5390). */
+#define FRAME_BYTES_MIN 1024u
+
+/* True when b's bytes fit behind the last frame's and should go there rather than pin a frame. The
+ * result stays within one segment, so that tcp_take passes it on whole, unless frames pile up. */
+static bool append_by_copy(const struct tcp *tcp, const struct tcp_pcb *pcb, const struct buf *b)
+{
+    const struct buf *last = pcb->rcv_last;
+    if (!last || last->refs != 1 || buf_tailroom(last) < b->len)
+        return false;
+    if (pcb->rcv_frames > tcp->config.receive_window_max / FRAME_BYTES_MIN)
+        return true;
+    return b->len < BUF_COPY_BELOW && (uint32_t)last->len + b->len <= pcb->mss;
+}
+
+void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
+{
+    b->link = NULL;
+    pcb->rcv_nxt += b->len;
+    if (append_by_copy(tcp, pcb, b)) {
+        memcpy(buf_put(pcb->rcv_last, b->len), b->data, b->len);
+        buf_unref(tcp->pool, b);
+        return;
+    }
+    if (pcb->rcv_last)
+        pcb->rcv_last->link = b;
+    else
+        pcb->rcv_first = b;
+    pcb->rcv_last = b;
+    pcb->rcv_frames++;
+}
+
+/* Cut the segment to what is new and inside the window. False: nothing is left of it. */
+static bool text_trim(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
+{
+    uint32_t front = 0;
+    if (seq_lt(rx->seq, pcb->rcv_nxt)) {
+        front = u32_min(pcb->rcv_nxt - rx->seq, rx->bytes);
+        rx->seq += front;
+        rx->bytes -= front;
+    }
+    uint32_t room = pcb->rcv_adv - rx->seq;
+    if (rx->bytes > room) {
+        stats_count(tcp->stats, TG_C_tcp_rcv_full);
+        rx->bytes = room;
+        rx->flags &= (uint8_t)~TCP_FIN;
+    }
+    if (rx->bytes == 0 && !(rx->flags & TCP_FIN))
+        return false;
+    buf_pull(rx->b, (uint16_t)(rx->b->payload + front));
+    buf_trim(rx->b, (uint16_t)rx->bytes);
+    rx->b->seq = rx->seq;
+    rx->b->seq_end = rx->seq + rx->bytes;
+    return true;
+}
+
+static uint32_t early_end(const struct tcp_pcb *pcb)
+{
+    uint32_t end = pcb->rcv_nxt;
+    for (const struct buf *b = pcb->ooo_first; b; b = b->link)
+        end = b->seq_end;
+    return end;
+}
+
+/* The stream's end, once known, does not move, and nothing lies behind it. */
+static bool fin_consistent(struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    uint32_t end = rx->seq + rx->bytes;
+    if (tcp_has(pcb, TCP_F_FIN_SEEN))
+        return seq_le(end, pcb->fin_seq) && (!(rx->flags & TCP_FIN) || end == pcb->fin_seq);
+    if (!(rx->flags & TCP_FIN))
+        return true;
+    if (seq_lt(end, early_end(pcb)))
+        return false;
+    pcb->flags |= TCP_F_FIN_SEEN;
+    pcb->fin_seq = end;
+    return true;
+}
+
+/* Everything before the FIN is here: it counts (eighth). pcb may be gone afterwards. */
+static void fin_take(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    pcb->rcv_nxt++;
+    /* The edge may stand right here when the window was shut; a FIN needs no buffer. */
+    pcb->rcv_adv = seq_max(pcb->rcv_adv, pcb->rcv_nxt);
+    pcb->flags |= TCP_F_FIN_TAKEN | TCP_F_ACK_NOW;
+    tcp_mark_dirty(tcp, pcb);
+    tcp_event_post(tcp, pcb, TCP_EV_PEER_FIN);
+    switch (pcb->state) {
+    case TCP_S_ESTABLISHED:
+        tcp_state_set(tcp, pcb, TCP_S_CLOSE_WAIT);
+        return;
+    case TCP_S_FIN_WAIT_1: /* our FIN is not acknowledged, or this were FIN-WAIT-2 */
+        tcp_state_set(tcp, pcb, TCP_S_CLOSING);
+        return;
+    case TCP_S_FIN_WAIT_2:
+        tcp_timewait_add(tcp, pcb, now);
+        return;
+    default:
+        tg_assert(false);
+    }
+}
+
+/* RFC 5681 s4.2, RFC 9293 s3.8.6.3: every second full segment at once, the rest within 40 ms; at once too
+ * at the start (the peer's slow start feeds on ACKs) and around holes. */
+static void ack_choose(struct tcp *tcp, struct tcp_pcb *pcb, bool hole, uint32_t bytes, tg_ns now)
+{
+    if (bytes > pcb->rcv_mss)
+        pcb->rcv_mss = (uint16_t)bytes;
+    bool full = pcb->rcv_nxt - pcb->rcv_acked >= 2u * pcb->rcv_mss;
+    if (hole || full || pcb->quick_acks) {
+        if (pcb->quick_acks)
+            pcb->quick_acks--;
+        pcb->flags |= TCP_F_ACK_NOW;
+        tcp_mark_dirty(tcp, pcb);
+        return;
+    }
+    if (!tcp_has(pcb, TCP_F_ACK_DELAYED)) {
+        pcb->flags |= TCP_F_ACK_DELAYED;
+        tcp_deadline_set(tcp, pcb, TCP_D_DELACK, now + TCP_DELACK);
+    }
+}
+
+static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
+{
+    bool hole = pcb->ooo_first != NULL;
+    uint32_t before = pcb->rcv_nxt;
+    tcp_receive_append(tcp, pcb, rx->b);
+    rx->b = NULL;
+    tcp_ooo_drain(tcp, pcb);
+    ack_choose(tcp, pcb, hole, rx->bytes, rx->now);
+    if (pcb->rcv_nxt != before)
+        tcp_event_post(tcp, pcb, TCP_EV_READABLE);
+}
+
+static void text_early(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
+{
+    stats_count(tcp->stats, TG_C_tcp_out_of_order);
+    pcb->ooo_recent = rx->seq;
+    tcp_ooo_insert(tcp, pcb, rx->b);
+    rx->b = NULL;
+    if (pcb->dup_owed < TCP_DUP_THRESHOLD + 1) /* more tell the peer nothing that it acts on */
+        pcb->dup_owed++;
+    pcb->flags |= TCP_F_ACK_NOW; /* RFC 5681 s4.2 */
+    tcp_mark_dirty(tcp, pcb);
+}
+
+/* Data for a user that has closed: nobody will read it, so the peer is told at once (RFC 9293 s3.10.4
+ * and RFC 2525 s2.17). */
+static bool orphan_refuses(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    if (!tcp_has(pcb, TCP_F_ORPHAN) || rx->bytes == 0)
+        return false;
+    stats_count(tcp->stats, TG_C_tcp_aborted);
+    tcp_emit_rst(tcp, pcb, rx->now);
+    tcp_pcb_free(tcp, pcb);
+    return true;
+}
+
+void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
+{
+    if (!tcp_state_receives(pcb->state) || tcp_has(pcb, TCP_F_FIN_TAKEN))
+        return; /* "This should not occur, since a FIN has been received": ignore */
+    if (!text_trim(tcp, pcb, rx))
+        return;
+    if (!fin_consistent(pcb, rx)) {
+        stats_count(tcp->stats, TG_C_tcp_bad_segment);
+        return;
+    }
+    if (orphan_refuses(tcp, pcb, rx))
+        return;
+    if (rx->bytes && rx->seq == pcb->rcv_nxt)
+        text_in_order(tcp, pcb, rx);
+    else if (rx->bytes)
+        text_early(tcp, pcb, rx);
+    else
+        pcb->flags |= TCP_F_ACK_NOW;
+    tcp_mark_dirty(tcp, pcb);
+    if (tcp_has(pcb, TCP_F_FIN_SEEN) && pcb->rcv_nxt == pcb->fin_seq)
+        fin_take(tcp, pcb, rx->now);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * One timer in the wheel for each connection, re-armed lazily: moving a deadline later only writes the
+ * connection; the wheel's timer fires early, sees nothing due and is armed for the earliest deadline.
+ * Called by the wheel (timers_run) and by whoever sets deadlines.
+ */
+#include "tcp/tcp_internal.h"
+
+tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb)
+{
+    unsigned shift = pcb->backoff < 16 ? pcb->backoff : 16;
+    tg_ns rto = pcb->rto << shift;
+    return rto < tcp->config.rto_max ? rto : tcp->config.rto_max;
+}
+
+void tcp_deadline_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns at)
+{
+    tg_assert(at != 0 && !tcp_has(pcb, TCP_F_DETACHED));
+    pcb->deadline[kind] = at;
+    if (!timer_armed(&pcb->timer) || at < pcb->timer.deadline)
+        timer_arm(tcp->wheel, &pcb->timer, at);
+}
+
+/* SYN or SYN-ACK without an answer (RFC 9293 s3.10.8; RFC 1122 s4.2.3.5 for giving up). */
+static void syn_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (pcb->retries >= tcp->config.syn_retries) {
+        stats_count(tcp->stats, TG_C_tcp_timed_out);
+        if (pcb->state == TCP_S_SYN_SENT)
+            stats_count(tcp->stats, TG_C_tcp_connect_failed);
+        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        return;
+    }
+    pcb->retries++;
+    pcb->backoff++;
+    pcb->flags |= TCP_F_SYN_WISH | TCP_F_SYN_LOST;
+    tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
+    tcp_mark_dirty(tcp, pcb);
+}
+
+static bool retries_spent(const struct tcp *tcp, const struct tcp_pcb *pcb)
+{
+    unsigned limit = tcp->config.retries;
+    if (tcp_has(pcb, TCP_F_ORPHAN) && limit > TCP_ORPHAN_RETRIES)
+        limit = TCP_ORPHAN_RETRIES; /* nobody waits for it: a peer must not hold it for long */
+    return pcb->retries >= limit;
+}
+
+static void retransmit_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (pcb->state == TCP_S_SYN_SENT || pcb->state == TCP_S_SYN_RECEIVED) {
+        syn_timeout(tcp, pcb, now);
+        return;
+    }
+    if (pcb->snd_una == pcb->snd_nxt)
+        return;
+    if (retries_spent(tcp, pcb)) {
+        stats_count(tcp->stats, TG_C_tcp_timed_out);
+        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        return;
+    }
+    pcb->retries++;
+    tcp_loss_on_timeout(tcp, pcb, now);
+}
+
+/* The window is shut, or too small for what waits (RFC 9293 s3.8.6.1, s3.8.6.2.1). A peer that answers
+ * probes may keep its window shut for ever, as long as there is a user to be patient. */
+static void persist_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (pcb->snd_una != pcb->snd_nxt || pcb->snd_end == pcb->snd_nxt)
+        return;
+    if (retries_spent(tcp, pcb)) {
+        stats_count(tcp->stats, TG_C_tcp_timed_out);
+        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        return;
+    }
+    pcb->retries++;
+    pcb->backoff++;
+    pcb->flags |= pcb->snd_wnd ? TCP_F_OVERRIDE : TCP_F_PROBE;
+    tcp_deadline_set(tcp, pcb, TCP_D_PERSIST, now + tcp_rto(tcp, pcb));
+    tcp_mark_dirty(tcp, pcb);
+}
+
+static void life_ended(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    stats_count(tcp->stats, TG_C_tcp_timed_out);
+    if (pcb->state == TCP_S_SYN_SENT)
+        stats_count(tcp->stats, TG_C_tcp_connect_failed);
+    tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+}
+
+static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns now)
+{
+    switch (kind) {
+    case TCP_D_RETRANSMIT:
+        retransmit_timeout(tcp, pcb, now);
+        return;
+    case TCP_D_PERSIST:
+        persist_timeout(tcp, pcb, now);
+        return;
+    case TCP_D_DELACK:
+        if (tcp_has(pcb, TCP_F_ACK_DELAYED))
+            pcb->flags |= TCP_F_ACK_NOW;
+        tcp_mark_dirty(tcp, pcb);
+        return;
+    case TCP_D_LIFE:
+        life_ended(tcp, pcb);
+        return;
+    case TCP_D_REPAIR:
+        tcp_mark_dirty(tcp, pcb);
+        return;
+    case TCP_D_KINDS:
+        break;
+    }
+    tg_assert(false);
+}
+
+static tg_ns deadline_earliest(const struct tcp_pcb *pcb)
+{
+    tg_ns earliest = 0;
+    for (unsigned kind = 0; kind < TCP_D_KINDS; kind++)
+        if (pcb->deadline[kind] && (!earliest || pcb->deadline[kind] < earliest))
+            earliest = pcb->deadline[kind];
+    return earliest;
+}
+
+static void timer_fired(struct timer *timer, void *arg, tg_ns now)
+{
+    struct tcp *tcp = arg;
+    struct tcp_pcb *pcb = tg_container_of(timer, struct tcp_pcb, timer);
+    uint32_t generation = pcb->generation;
+    tcp->now = now;
+    for (unsigned kind = 0; kind < TCP_D_KINDS; kind++) {
+        if (!pcb->deadline[kind] || pcb->deadline[kind] > now)
+            continue;
+        pcb->deadline[kind] = 0;
+        deadline_passed(tcp, pcb, (enum tcp_deadline)kind, now);
+        if (pcb->generation != generation || tcp_has(pcb, TCP_F_DETACHED))
+            return; /* over */
+    }
+    tg_ns earliest = deadline_earliest(pcb);
+    if (earliest)
+        timer_arm(tcp->wheel, &pcb->timer, earliest);
+}
+
+void tcp_timer_init(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    timer_init(&pcb->timer, timer_fired, tcp);
+}
