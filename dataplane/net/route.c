@@ -63,10 +63,16 @@ static const struct net_route_entry *route_find(const struct net *net,
     return NULL;
 }
 
+static bool is_group(const struct ip_addr *a)
+{
+    return a->bytes[0] == 0xff || (ip_addr_is4(a) && a->bytes[12] >= 224);
+}
+
 bool net_route(const struct net *net, const struct ip_addr *destination, struct net_hop *hop)
 {
     const struct net_route_entry *r = route_find(net, destination);
-    if (!r || net_is_local(net, destination) || net_is_broadcast(net, destination))
+    if (!r || is_group(destination) || net_is_local(net, destination) ||
+        net_is_broadcast(net, destination))
         return false;
     *hop = (struct net_hop){r->on_link ? *destination : r->gateway, r->port, !r->on_link};
     return true;
