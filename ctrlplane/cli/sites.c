@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * tgctl site, origin and cert: add, del, list.
+ */
+#include "ctrlplane/cli/commands.h"
+
+enum exit_code command_site_add(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {{.name = "--host"},
+                         {.name = "--origin", .required = true},
+                         {.name = "--waf", .is_flag = true},
+                         {.name = "--default", .is_flag = true},
+                         {0}};
+    const char *name;
+    if (!args_read(argc, argv, args, &name, 1, 1))
+        return TGCTL_USAGE;
+    json_t *body = json_object();
+    command_set_list(body, "hosts", args_value(args, "--host"));
+    command_set_string(body, "origin", args_value(args, "--origin"));
+    json_object_set_new(body, "waf", json_boolean(args_value(args, "--waf")));
+    json_object_set_new(body, "default", json_boolean(args_value(args, "--default")));
+    return command_put(client, "/v1/sites", name, body);
+}
+
+enum exit_code command_site_del(const struct client *client, int argc, char **argv)
+{
+    return command_del(client, argc, argv, "/v1/sites");
+}
+
+enum exit_code command_site_list(const struct client *client, int argc, char **argv)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", NULL}, {"HOSTS", "hosts", "-"},      {"ORIGIN", "origin", NULL},
+        {"WAF", "waf", NULL},   {"DEFAULT", "default", NULL}, {0},
+    };
+    return command_list(client, argc, argv, "/v1/sites", columns);
+}
+
+enum exit_code command_origin_add(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {{.name = "--address", .required = true},
+                         {.name = "--port", .required = true},
+                         {.name = "--connections"},
+                         {.name = "--connect-timeout"},
+                         {.name = "--response-timeout"},
+                         {.name = "--idle-timeout"},
+                         {0}};
+    const char *name;
+    if (!args_read(argc, argv, args, &name, 1, 1))
+        return TGCTL_USAGE;
+    json_t *body = json_object();
+    command_set_string(body, "address", args_value(args, "--address"));
+    command_set_number_or_string(body, "port", args_value(args, "--port"));
+    command_set_number_or_string(body, "connections_max", args_value(args, "--connections"));
+    command_set_number_or_string(body, "connect_timeout_ms", args_value(args, "--connect-timeout"));
+    command_set_number_or_string(body, "response_timeout_ms",
+                                 args_value(args, "--response-timeout"));
+    command_set_number_or_string(body, "idle_timeout_ms", args_value(args, "--idle-timeout"));
+    return command_put(client, "/v1/origins", name, body);
+}
+
+enum exit_code command_origin_del(const struct client *client, int argc, char **argv)
+{
+    return command_del(client, argc, argv, "/v1/origins");
+}
+
+enum exit_code command_origin_list(const struct client *client, int argc, char **argv)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", NULL},
+        {"ADDRESS", "address", NULL},
+        {"PORT", "port", NULL},
+        {"CONNECTIONS", "connections_max", NULL},
+        {"CONNECT MS", "connect_timeout_ms", NULL},
+        {"RESPONSE MS", "response_timeout_ms", NULL},
+        {"IDLE MS", "idle_timeout_ms", NULL},
+        {0},
+    };
+    return command_list(client, argc, argv, "/v1/origins", columns);
+}
+
+enum exit_code command_cert_add(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {{.name = "--names"},
+                         {.name = "--chain", .required = true},
+                         {.name = "--key", .required = true},
+                         {.name = "--default", .is_flag = true},
+                         {0}};
+    const char *name;
+    if (!args_read(argc, argv, args, &name, 1, 1))
+        return TGCTL_USAGE;
+    json_t *chain = command_file_text(args_value(args, "--chain"));
+    json_t *key = chain ? command_file_text(args_value(args, "--key")) : NULL;
+    if (!key) {
+        json_decref(chain);
+        return TGCTL_USAGE;
+    }
+    json_t *body = json_object();
+    command_set_list(body, "names", args_value(args, "--names"));
+    json_object_set_new(body, "chain_pem", chain);
+    json_object_set_new(body, "key_pem", key);
+    json_object_set_new(body, "default", json_boolean(args_value(args, "--default")));
+    return command_put(client, "/v1/certificates", name, body);
+}
+
+enum exit_code command_cert_del(const struct client *client, int argc, char **argv)
+{
+    return command_del(client, argc, argv, "/v1/certificates");
+}
+
+enum exit_code command_cert_list(const struct client *client, int argc, char **argv)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", NULL}, {"NAMES", "names", "-"}, {"DEFAULT", "default", NULL}, {0}};
+    return command_list(client, argc, argv, "/v1/certificates", columns);
+}
