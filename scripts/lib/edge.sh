@@ -117,32 +117,24 @@ certificate_make() {
         -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\n' "$san") -out "$dir/edge.pem" 2>/dev/null
 }
 
-# api_put PATH FILE: the control plane's answer goes into the error sentence.
-api_put() {
+# control_do COMMAND...: tgctl, its answer in the error sentence. 200 means: in force on every worker.
+control_do() {
     local answer
-    answer=$(curl -sS --fail-with-body --max-time 20 --unix-socket "$TIDEGATE_SOCKET" -X PUT \
-        -H 'Content-Type: application/json' --data-binary "@$2" "http://localhost$1" 2>&1) ||
-        ui_fail "tidegate-ctl refuses PUT $1: $answer"
+    answer=$(tgctl "$@" 2>&1) || ui_fail "'tgctl $*' did not work: $answer (see $run_dir/log/tidegate-ctl.log)"
 }
 
 edge_configure() {
     ui_step "configuring origin, site, WAF rules and certificate"
-    local address=$net_origin4 port=80
+    local address=$net_origin4 port=80 names
     if [[ -n $option_origin ]]; then
         address=$net_client4 port=$option_origin
     fi
+    names=$(IFS=, && echo "${edge_names[*]}")
     certificate_make
-    echo "{\"address\": \"$address\", \"port\": $port}" >"$run_dir/origin.json"
-    echo '{"origin": "origin", "default": true, "waf": true}' >"$run_dir/site.json"
-    /usr/bin/python3 - "$run_dir/tls/edge.pem" "$run_dir/tls/edge.key" "${edge_names[@]}" >"$run_dir/tls/edge.json" <<'PYTHON'
-import json, sys
-chain, key, *names = sys.argv[1:]
-print(json.dumps({"names": names, "chain_pem": open(chain).read(), "key_pem": open(key).read(), "default": True}))
-PYTHON
-    api_put /v1/origins/origin "$run_dir/origin.json"
-    api_put /v1/sites/default "$run_dir/site.json"
-    api_put /v1/waf/rules "$root/scripts/waf-rules.json"
-    api_put /v1/certificates/edge "$run_dir/tls/edge.json"
+    control_do origin add origin --address "$address" --port "$port"
+    control_do site add default --origin origin --waf --default
+    control_do waf load "$root/scripts/waf-rules.json"
+    control_do cert add edge --names "$names" --chain "$run_dir/tls/edge.pem" --key "$run_dir/tls/edge.key" --default
 }
 
 edge_answers() {

@@ -4,7 +4,7 @@
 
 present_all() {
     local in="sudo nsenter --net=/run/netns/$net_prefix-client"
-    local tgctl="sudo $run_dir/bin/tgctl"
+    local tgctl="sudo $run_dir/bin/tgctl -s $TIDEGATE_SOCKET"
     cat >&2 <<TEXT
 
 ${ui_green}tidegate is up.${ui_off} It stands between a client and an origin, each in a network namespace:
@@ -26,7 +26,7 @@ Three things to try:
     tail -n 1 $TIDEGATE_AUDIT
 
  2. A drop rule stops the client's traffic; without it, it flows again (rule list shows its number):
-    $tgctl rule add --source $net_client4/32
+    $tgctl rule add --src $net_client4/32
     $in curl --max-time 2 $TIDEGATE_URL/
     $tgctl rule list
     $tgctl rule del 1
