@@ -110,6 +110,7 @@ void out_free(struct tls_out *out)
 static int pipe_read(BIO *bio, char *room, int cap)
 {
     struct tls_pipe *pipe = BIO_get_data(bio);
+    fibre_enter(&pipe->worker_stack);
     BIO_clear_retry_flags(bio);
     size_t n = cap > 0 ? in_take(&pipe->in, (uint8_t *)room, (size_t)cap) : 0;
     if (n == 0) {
@@ -123,6 +124,7 @@ static int pipe_read(BIO *bio, char *room, int cap)
 static int pipe_write(BIO *bio, const char *bytes, int n)
 {
     struct tls_pipe *pipe = BIO_get_data(bio);
+    fibre_enter(&pipe->worker_stack);
     BIO_clear_retry_flags(bio);
     if (n <= 0)
         return 0;

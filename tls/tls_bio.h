@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/span.h"
+#include "tls/tls_fibre.h"
 
 #include <openssl/bio.h>
 
@@ -39,6 +40,7 @@ struct tls_out {
 struct tls_pipe {
     struct tls_in in;
     struct tls_out out;
+    struct fibre worker_stack; /* tls_fibre.h */
 };
 
 /* Once per process (cold): the BIO method; NULL without memory. */

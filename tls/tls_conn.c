@@ -59,6 +59,9 @@ static enum tg_err conn_result(struct tls_conn *conn, int result)
             return TG_END;
         }
         return conn_fail(conn);
+    case SSL_ERROR_WANT_ASYNC:
+        tg_assert(key_is_out(conn));
+        return TG_WANT_KEY;
     default:
         return conn_fail(conn);
     }
@@ -91,6 +94,8 @@ static enum tg_err step_handshake(struct tls_conn *conn)
     int result = SSL_do_handshake(conn->ssl);
     if (result != 1)
         return conn_result(conn, result);
+    SSL_clear_mode(conn->ssl,
+                   SSL_MODE_ASYNC); /* only handshakes wait for keys: data needs no job */
     conn_phase_set(conn, CONN_OPEN);
     return TG_OK;
 }
@@ -132,6 +137,7 @@ enum tg_err conn_advance(struct tls_conn *conn)
         uint8_t before = conn->phase;
         ERR_clear_error();
         enum tg_err err = steps[before](conn);
+        fibre_leave(&conn->pipe.worker_stack);
         if (err != TG_OK || conn->phase == before)
             return err;
     }
@@ -140,6 +146,9 @@ enum tg_err conn_advance(struct tls_conn *conn)
 enum tg_err tls_feed(struct tls_conn *conn, const struct span cipher[], unsigned n,
                      size_t *consumed, uint64_t now_s)
 {
+    *consumed = 0;
+    if (key_is_out(conn))
+        return TG_WANT_KEY;
     conn->now_s = now_s;
     in_set(&conn->pipe.in, cipher, n);
     enum tg_err err = conn_advance(conn);
@@ -185,7 +194,7 @@ enum tg_err tls_read(struct tls_conn *conn, uint8_t *out, size_t cap, size_t *n,
         return conn_fail(conn);
     if (conn->phase == CONN_ENDED)
         return TG_END;
-    if (cap == 0 || conn->phase == CONN_HANDSHAKE)
+    if (cap == 0 || conn->phase == CONN_HANDSHAKE || key_is_out(conn))
         return TG_AGAIN;
     ERR_clear_error();
     if (conn->phase == CONN_EARLY)
@@ -318,12 +327,17 @@ enum tg_err tls_accept(struct tls_set *set, void *user, struct tls_conn **out)
     SSL_set_accept_state(conn->ssl);
     conn->set = set;
     tls_set_ref(set);
+    if (set->keys_remote && !key_operations_allow(conn)) {
+        tls_abort(conn);
+        return TG_NO_MEMORY;
+    }
     *out = conn;
     return TG_OK;
 }
 
 void tls_abort(struct tls_conn *conn)
 {
+    key_abandon(conn);
     SSL_free(conn->ssl);
     out_free(&conn->pipe.out);
     free(conn->server_name);

@@ -14,11 +14,13 @@
 #include "tls/tls_names.h"
 #include "tls/tls_pem.h"
 
+#include <openssl/provider.h>
 #include <openssl/ssl.h>
 
 /* Made by tls_start, only read afterwards. */
 struct tls_process {
     bool started;
+    OSSL_PROVIDER *default_provider, *keyless_provider; /* held for the process's life */
     BIO_METHOD *bio_method;
     uint8_t
         ticket_keys[80]; /* name 16, HMAC 32, AES 32: one for all workers and sets, so that a ticket
@@ -38,7 +40,10 @@ bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy);
 struct tls_set {
     unsigned refs; /* the creator's and one per connection; one worker counts */
     unsigned count;
-    bool deterministic; /* seeded, virtual time */
+    bool deterministic;      /* seeded, virtual time */
+    bool keys_remote;        /* at least one: handshakes run in jobs (1.7 us each) */
+    uint64_t serial;         /* of this set in the process */
+    uint64_t key_operations; /* that went out; with serial their id */
     uint32_t early_data_max;
     /* One for all certificates: the servername callback puts the chosen pair into the SSL. Measured
      * on 3.0.22: 2.0 us (EC) or 0.1 us (RSA) a handshake, against 12.8 KB and 120 us of set-up for
@@ -75,6 +80,7 @@ struct tls_conn {
     struct tls_set *set;       /* server side, else NULL */
     struct tls_client *client; /* client side, else NULL */
     void *user;
+    struct key_wait *key;  /* the key operation that is out, on its job's stack; NULL: none */
     char *server_name;     /* lower case, NUL-terminated; NULL: none */
     uint64_t now_s;        /* of the last tls_feed */
     uint8_t phase;         /* enum conn_phase; conn_phase_set is its only writer */
@@ -96,5 +102,16 @@ struct tls_conn *conn_make(SSL_CTX *ctx, enum conn_phase phase, void *user);
 bool conn_server_name_set(struct tls_conn *conn, const char *name);
 /* Go on with what the pipe's spans hold; results as tls_feed's. */
 enum tg_err conn_advance(struct tls_conn *conn);
+
+/* --- tls_key.c --- */
+
+/* Let this handshake's key operations go out: it runs in a job from now on. */
+bool key_operations_allow(struct tls_conn *conn);
+/* Called on a job's stack: send the operation out (its id is set here), wait, copy the answer to
+ * out[*out_len]. 1, or 0: failed, abandoned, or not inside a job. */
+int key_operation_run(const struct tls_key_op *op, uint8_t *out, size_t *out_len);
+bool key_is_out(const struct tls_conn *conn);
+/* Let the operation that is out fail and its job end, so that the connection can be freed. */
+void key_abandon(struct tls_conn *conn);
 
 #endif

@@ -5,10 +5,12 @@
  */
 #include "tls/tls_internal.h"
 
+#include "tls/tls_keyless.h"
 #include "tls/tls_random.h"
 
 #include <openssl/err.h>
 #include <openssl/rand.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,6 +104,22 @@ static enum tg_err names_enter(struct tls_set *set, const struct tls_certificate
     return TG_OK;
 }
 
+/* Parse one certificate; a missing private key lies elsewhere. */
+static enum tg_err pair_make(struct tls_set *set, const struct tls_certificate *certificate,
+                             uint32_t index, char problem[PEM_PROBLEM_BYTES])
+{
+    struct pem_pair *pair = &set->pairs[index];
+    enum tg_err err = pem_pair_read(pair, certificate->chain_pem, certificate->key_pem, problem);
+    if (err != TG_OK)
+        return err;
+    set->count = index + 1;
+    if (pair->key)
+        return TG_OK;
+    set->keys_remote = true;
+    pair->key = keyless_key_make(pair->leaf);
+    return pair->key ? TG_OK : TG_NO_MEMORY;
+}
+
 /* A name table that is large enough for all certificates' names. */
 static enum tg_err names_make(struct tls_set *set, const struct tls_certificate certificates[],
                               unsigned count)
@@ -125,7 +143,9 @@ static enum tg_err names_make(struct tls_set *set, const struct tls_certificate 
 static enum tg_err set_make(struct tls_set *set, const struct tls_certificate certificates[],
                             unsigned count, const struct tls_policy *policy)
 {
+    static _Atomic uint64_t sets; /* cold; makes operation ids unique in the process */
     *set = (struct tls_set){.refs = 1,
+                            .serial = atomic_fetch_add(&sets, 1) + 1,
                             .deterministic = policy->random_seed != 0,
                             .early_data_max = policy->early_data_max,
                             .fallback = name_choice_none()};
@@ -153,12 +173,9 @@ enum tg_err tls_set_create(const struct tls_certificate certificates[], unsigned
     enum tg_err err = set_make(set, certificates, count, policy);
     for (unsigned i = 0; err == TG_OK && i < count; i++) {
         *bad = i;
-        err = pem_pair_read(&set->pairs[i], certificates[i].chain_pem, certificates[i].key_pem,
-                            problem);
-        if (err != TG_OK)
-            break;
-        set->count = i + 1;
-        err = names_enter(set, &certificates[i], i, problem);
+        err = pair_make(set, &certificates[i], i, problem);
+        if (err == TG_OK)
+            err = names_enter(set, &certificates[i], i, problem);
     }
     ERR_clear_error();
     if (err == TG_OK)

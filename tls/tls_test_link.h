@@ -20,7 +20,7 @@ void test_bytes_add(struct test_bytes *q, const void *data, size_t len);
 void test_bytes_free(struct test_bytes *q);
 static inline struct span test_bytes_span(const struct test_bytes *q)
 {
-    return span_make(q->data + q->at, q->len - q->at);
+    return span_slice(span_make(q->data, q->len), q->at, SIZE_MAX);
 }
 
 /* Our end. */
