@@ -264,7 +264,8 @@ bool tcp_output(struct tcp *tcp, tg_ns now)
     unsigned budget = TCP_OUTPUT_BUDGET;
     uint32_t last = tcp->lists[TCP_L_DIRTY].last; /* one pass: who is dirty now */
     struct tcp_pcb *pcb;
-    while (budget && (pcb = tcp_list_pop(tcp, TCP_L_DIRTY))) {
+    while (budget && net_tx_room(tcp->net) >= 2 * TCP_OUTPUT_QUANTUM &&
+           (pcb = tcp_list_pop(tcp, TCP_L_DIRTY))) {
         bool more = false;
         bool end = tcp_pcb_index(tcp, pcb) == last;
         unsigned sent = pcb_output(tcp, pcb, u32_min(budget, TCP_OUTPUT_QUANTUM), &more, now);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * For tests: two whole stacks over a toy link under one clock, each with a user that sends a stream,
+ * checks what it receives and closes. The link delays, and drops or reorders as a seed says.
+ */
+#ifndef DATAPLANE_TCP_PAIR_H
+#define DATAPLANE_TCP_PAIR_H
+
+#include "tcp/tcp_test_support.h"
+
+#define PAIR_FLYING 4096
+
+struct pair_user {
+    tcp_handle h;
+    uint32_t to_send, sent, to_receive, received;
+    uint32_t read_max; /* bytes a turn; 0: all */
+    bool shut, peer_fin, closed, stop_reading;
+    bool forward;     /* by tcp_take + tcp_send_buf back to where they came from (echo) */
+    struct buf *held; /* taken, not yet accepted by tcp_send_buf */
+    uint16_t error;
+};
+
+struct pair_frame {
+    tg_ns at;
+    uint8_t to;
+    uint16_t len;
+    uint8_t bytes[1600];
+};
+
+struct pair {
+    struct node node[2]; /* 0: client, 1: server */
+    struct pair_user user[2];
+    struct prng prng;
+    tg_ns now, delay, jitter;
+    unsigned loss_permille, duplicate_permille;
+    bool cut; /* nothing passes */
+    struct pair_frame *flying;
+    unsigned count;
+    uint64_t frames, data_frames;
+};
+
+static inline struct pair *pair_new(const struct tcp_config *client,
+                                    const struct tcp_config *server, uint64_t seed)
+{
+    struct pair *p = aligned_alloc(TG_CACHE_LINE, sizeof *p);
+    memset(p, 0, sizeof *p);
+    node_init(&p->node[0], client, 1);
+    node_init(&p->node[1], server, 2);
+    prng_seed(&p->prng, seed);
+    p->now = TEST_START;
+    p->delay = 5 * TG_MS;
+    p->flying = calloc(PAIR_FLYING, sizeof *p->flying);
+    assert_int_equal(tcp_listen(p->node[1].tcp, 80, 1), TG_OK);
+    return p;
+}
+
+static inline void pair_end(struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        buf_unref(&p->node[i].pool.pool, p->user[i].held);
+        node_end(&p->node[i]);
+    }
+    free(p->flying);
+    free(p);
+}
+
+/* --- link ------------------------------------------------------------------------------------------------- */
+
+static inline bool pair_chance(struct pair *p, unsigned permille)
+{
+    return permille && prng_below(&p->prng, 1000) < permille;
+}
+
+static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
+{
+    bool tcp = wire_get16(b->data + 12) != ETHERTYPE_ARP && b->ip_proto == IP_PROTO_TCP;
+    p->frames++;
+    if (p->cut || (tcp && pair_chance(p, p->loss_permille)))
+        return;
+    assert_true(p->count < PAIR_FLYING);
+    struct pair_frame *f = &p->flying[p->count++];
+    f->at = p->now + p->delay + (p->jitter && tcp ? prng_below(&p->prng, p->jitter) : 0);
+    f->to = (uint8_t)to;
+    f->len = b->len;
+    memcpy(f->bytes, b->data, b->len);
+}
+
+static inline void pair_collect(struct pair *p, unsigned from)
+{
+    struct node *node = &p->node[from];
+    struct buf *b;
+    while (net_take(node->net, &b, 1)) {
+        pair_fly(p, !from, b);
+        if (pair_chance(p, p->duplicate_permille))
+            pair_fly(p, !from, b);
+        buf_unref(&node->pool.pool, b);
+    }
+}
+
+static inline void pair_deliver(struct pair *p)
+{
+    for (unsigned i = 0; i < p->count;) { /* in order of sending among those that are due */
+        if (p->flying[i].at > p->now) {
+            i++;
+            continue;
+        }
+        struct node *node = &p->node[p->flying[i].to];
+        struct buf *b = buf_alloc(&node->pool.pool);
+        if (b) { /* else lost: a port without descriptors */
+            memcpy(buf_put(b, p->flying[i].len), p->flying[i].bytes, p->flying[i].len);
+            assert_int_equal(node_receive(node, b), TG_C_none);
+        }
+        p->count--;
+        memmove(&p->flying[i], &p->flying[i + 1], (p->count - i) * sizeof p->flying[0]);
+    }
+}
+
+/* --- users ------------------------------------------------------------------------------------------------ */
+
+static inline void pair_events(struct pair *p, unsigned side)
+{
+    struct tcp_event e;
+    struct pair_user *u = &p->user[side];
+    while (tcp_events(p->node[side].tcp, &e, 1)) {
+        if (e.bits & TCP_EV_ACCEPTED) {
+            assert_int_equal(u->h, TCP_NONE);
+            u->h = e.handle;
+        }
+        assert_true(e.handle == u->h);
+        u->peer_fin |= (e.bits & TCP_EV_PEER_FIN) != 0;
+        if (e.bits & TCP_EV_CLOSED) {
+            u->closed = true;
+            u->error = e.error;
+        }
+    }
+}
+
+static inline void pair_read(struct pair *p, unsigned side)
+{
+    struct pair_user *u = &p->user[side];
+    struct tcp *tcp = p->node[side].tcp;
+    struct span spans[8];
+    uint32_t budget = u->read_max ? u->read_max : UINT32_MAX;
+    while (budget && !u->stop_reading) {
+        unsigned n = tcp_peek(tcp, u->h, spans, 1);
+        if (n == 0)
+            return;
+        uint32_t take = u32_min(budget, (uint32_t)spans[0].len);
+        stream_verify(spans[0].data, u->received, take);
+        u->received += take;
+        tcp_consume(tcp, u->h, take);
+        budget -= take;
+    }
+}
+
+/* Echo by whole frames, as a proxy forwards. */
+static inline void pair_forward(struct pair *p, unsigned side)
+{
+    struct pair_user *u = &p->user[side];
+    struct tcp *tcp = p->node[side].tcp;
+    struct tcp_info info;
+    while (tcp_get_info(tcp, u->h, &info) == TG_OK) {
+        if (!u->held)
+            u->held = tcp_take(tcp, u->h, info.mss);
+        if (!u->held)
+            return;
+        uint32_t len = u->held->len;
+        stream_verify(u->held->data, u->sent, len);
+        if (tcp_send_buf(tcp, u->h, u->held) != TG_OK)
+            return;
+        u->held = NULL;
+        u->received += len;
+        u->sent += len;
+    }
+}
+
+static inline void pair_write(struct pair *p, unsigned side)
+{
+    struct pair_user *u = &p->user[side];
+    struct tcp *tcp = p->node[side].tcp;
+    uint8_t bytes[5000];
+    while (u->sent < u->to_send) {
+        uint32_t n =
+            u32_min(u->to_send - u->sent, 1 + (uint32_t)prng_below(&p->prng, sizeof bytes));
+        stream_fill(bytes, u->sent, n);
+        size_t taken = tcp_write(tcp, u->h, span_make(bytes, n));
+        u->sent += (uint32_t)taken;
+        if (taken < n)
+            return;
+    }
+    if (u->sent == u->to_send && !u->shut) {
+        tcp_shutdown(tcp, u->h);
+        u->shut = true;
+    }
+}
+
+static inline void pair_user_turn(struct pair *p, unsigned side)
+{
+    struct pair_user *u = &p->user[side];
+    pair_events(p, side);
+    uint8_t state = node_state(&p->node[side], u->h);
+    if (u->h == TCP_NONE || u->closed || state == TCP_S_SYN_SENT)
+        return;
+    if (u->forward) {
+        pair_forward(p, side);
+        if (tcp_at_end(p->node[side].tcp, u->h) && !u->held && !u->shut) {
+            tcp_shutdown(p->node[side].tcp, u->h);
+            u->shut = true;
+        }
+    } else {
+        pair_read(p, side);
+        pair_write(p, side);
+    }
+    pair_events(p, side);
+}
+
+/* --- time ------------------------------------------------------------------------------------------------- */
+
+static inline tg_ns pair_next(const struct pair *p)
+{
+    tg_ns next = UINT64_MAX;
+    for (unsigned i = 0; i < p->count; i++)
+        next = p->flying[i].at < next ? p->flying[i].at : next;
+    for (unsigned i = 0; i < 2; i++)
+        if (timers_next(&p->node[i].wheel) < next)
+            next = timers_next(&p->node[i].wheel);
+    return next;
+}
+
+static inline void pair_turn(struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++)
+        p->node[i].now = p->now;
+    pair_deliver(p);
+    for (unsigned i = 0; i < 2; i++) {
+        timers_run(&p->node[i].wheel, p->now, UINT32_MAX);
+        net_tick(p->node[i].net, p->now);
+        pair_user_turn(p, i);
+        while (tcp_output(p->node[i].tcp, p->now))
+            pair_collect(p, i);
+        pair_collect(p, i);
+        node_check(&p->node[i]);
+    }
+}
+
+/* Run until nothing is left to happen or `for_ns` have passed. */
+static inline void pair_run(struct pair *p, tg_ns for_ns)
+{
+    tg_ns end = p->now + for_ns;
+    for (;;) {
+        pair_turn(p);
+        tg_ns next = pair_next(p);
+        if (next > end)
+            break;
+        p->now = next > p->now ? next : p->now + TG_MS;
+    }
+    p->now = end;
+    pair_turn(p);
+}
+
+static inline void pair_connect(struct pair *p, bool ip6)
+{
+    const struct node *server = &p->node[1];
+    p->node[0].now = p->now;
+    assert_int_equal(tcp_connect(p->node[0].tcp, NULL, ip6 ? &server->address6 : &server->address4,
+                                 80, 0, 0, p->now, &p->user[0].h),
+                     TG_OK);
+}
+
+/* Both streams have arrived whole, both ends know that it is over. */
+static inline void pair_expect_done(const struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct pair_user *u = &p->user[i], *o = &p->user[!i];
+        assert_int_equal(u->received, o->sent);
+        assert_true(u->peer_fin);
+        assert_true(u->closed);
+        assert_int_equal(u->error, TG_END);
+        assert_int_equal(tcp_connection_count(p->node[i].tcp), 0);
+    }
+}
+
+#endif
