@@ -138,12 +138,13 @@ int main(int argc, char **argv)
     CPU_ZERO(&set);
     CPU_SET((unsigned)strtoul(argv[4], NULL, 10), &set);
     (void)sched_setaffinity(0, sizeof set, &set);
-    bench_write_all_frames(&bench);
-    for (unsigned i = 0; i < 10000; i++) /* warm up */
+    tg_ns start = io_now(bench.io), now = start;
+    for (; now - start < 300 * TG_MS; now = io_now(bench.io)) /* our address is announced */
         (void)worker_poll(bench.worker, 0);
+    bench_write_all_frames(&bench);
     uint64_t packets = bench.stats.value[TG_C_io_rx_packets];
     uint64_t dropped = bench.stats.value[TG_C_filter_rule];
-    tg_ns start = io_now(bench.io), now = start;
+    start = now = io_now(bench.io);
     while (now - start < seconds * TG_S) {
         for (unsigned i = 0; i < 1000; i++)
             (void)worker_poll(bench.worker, 0);
@@ -155,5 +156,9 @@ int main(int argc, char **argv)
     printf("{\"packets\": %lu, \"dropped_by_rule\": %lu, \"seconds\": %.3f, \"mpps\": %.3f}\n",
            (unsigned long)packets, (unsigned long)dropped, elapsed,
            (double)dropped / elapsed / 1e6);
+    for (unsigned c = 0; packets != dropped && c < TG_COUNTER_COUNT; c++)
+        if (bench.stats.value[c])
+            fprintf(stderr, "l34_drop: %s %lu\n", stats_name(c),
+                    (unsigned long)bench.stats.value[c]);
     return packets == dropped && packets > 0 ? 0 : 1;
 }
