@@ -12,7 +12,13 @@
 enum chunk_state {
     CHUNK_SIZE_FIRST, /* at least one digit */
     CHUNK_SIZE,
-    CHUNK_EXTENSION,
+    CHUNK_EXT_NAME_FIRST, /* behind ';' */
+    CHUNK_EXT_NAME,
+    CHUNK_EXT_VALUE_FIRST, /* behind '=' */
+    CHUNK_EXT_VALUE,
+    CHUNK_EXT_QUOTED,
+    CHUNK_EXT_ESCAPED, /* behind '\\' in quotes */
+    CHUNK_EXT_END,     /* behind the closing quote */
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
@@ -43,6 +49,37 @@ static bool is_text(uint8_t c)
     return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
+static enum chunk_state extension_or_end(uint8_t c)
+{
+    return c == ';' ? CHUNK_EXT_NAME_FIRST : c == '\r' ? CHUNK_SIZE_LF : CHUNK_BROKEN;
+}
+
+/* RFC 9112 s7.1.1 without its optional white space, which nobody sends: ;name, ;name=token,
+ * ;name="quoted". */
+static enum chunk_state extension_step(enum chunk_state state, uint8_t c)
+{
+    switch (state) {
+    case CHUNK_EXT_NAME_FIRST:
+        return h1_is(c, H1_TOKEN) ? CHUNK_EXT_NAME : CHUNK_BROKEN;
+    case CHUNK_EXT_NAME:
+        return h1_is(c, H1_TOKEN) ? state : c == '=' ? CHUNK_EXT_VALUE_FIRST : extension_or_end(c);
+    case CHUNK_EXT_VALUE_FIRST:
+        if (c == '"')
+            return CHUNK_EXT_QUOTED;
+        return h1_is(c, H1_TOKEN) ? CHUNK_EXT_VALUE : CHUNK_BROKEN;
+    case CHUNK_EXT_VALUE:
+        return h1_is(c, H1_TOKEN) ? state : extension_or_end(c);
+    case CHUNK_EXT_QUOTED:
+        if (c == '"')
+            return CHUNK_EXT_END;
+        return c == '\\' ? CHUNK_EXT_ESCAPED : is_text(c) ? state : CHUNK_BROKEN;
+    case CHUNK_EXT_ESCAPED:
+        return is_text(c) ? CHUNK_EXT_QUOTED : CHUNK_BROKEN;
+    default: /* CHUNK_EXT_END */
+        return extension_or_end(c);
+    }
+}
+
 /* The size line. Nothing but a ';' may follow the digits: white space there is read differently by
  * different parsers. Returns the next state. */
 static enum chunk_state size_step(struct h1_body *body, uint8_t c)
@@ -58,16 +95,14 @@ static enum chunk_state size_step(struct h1_body *body, uint8_t c)
             body->left = body->left << 4 | hex_value(c);
             return body->line <= CHUNK_SIZE_DIGITS_MAX ? CHUNK_SIZE : CHUNK_BROKEN;
         }
-        if (body->state == CHUNK_SIZE_FIRST)
-            return CHUNK_BROKEN;
-        return c == '\r' ? CHUNK_SIZE_LF : c == ';' ? CHUNK_EXTENSION : CHUNK_BROKEN;
-    case CHUNK_EXTENSION:
-        return c == '\r' ? CHUNK_SIZE_LF : is_text(c) ? CHUNK_EXTENSION : CHUNK_BROKEN;
-    default: /* CHUNK_SIZE_LF */
+        return body->state == CHUNK_SIZE_FIRST ? CHUNK_BROKEN : extension_or_end(c);
+    case CHUNK_SIZE_LF:
         body->line = 0;
         if (c != '\n')
             return CHUNK_BROKEN;
         return body->left ? CHUNK_DATA : CHUNK_TRAILER_FIRST;
+    default:
+        return extension_step((enum chunk_state)body->state, c);
     }
 }
 
@@ -98,12 +133,9 @@ static enum chunk_state trailer_step(struct h1_body *body, uint8_t c)
 
 static enum chunk_state chunk_step(struct h1_body *body, uint8_t c)
 {
-    switch ((enum chunk_state)body->state) {
-    case CHUNK_SIZE_FIRST:
-    case CHUNK_SIZE:
-    case CHUNK_EXTENSION:
-    case CHUNK_SIZE_LF:
+    if (body->state <= CHUNK_SIZE_LF)
         return size_step(body, c);
+    switch ((enum chunk_state)body->state) {
     case CHUNK_DATA_CR:
         return c == '\r' ? CHUNK_DATA_LF : CHUNK_BROKEN;
     case CHUNK_DATA_LF:

@@ -173,6 +173,20 @@ static enum tg_err coding_parse(struct span value)
     return any ? TG_UNSUPPORTED : TG_BAD_INPUT;
 }
 
+/* White space may be tabs (RFC 9110 s5.6.3), but parsers exist that then take another value for it:
+ * around the two fields that frame a message it is refused. */
+static bool tab_around(const struct field *field)
+{
+    const uint8_t *at = field->name.data + field->name.len;
+    for (; at < field->value.data; at++)
+        if (*at == '\t')
+            return true;
+    for (at = field->value.data + field->value.len; *at != '\r'; at++)
+        if (*at == '\t')
+            return true;
+    return false;
+}
+
 /* Content-Length and Transfer-Encoding, alike for requests and responses that have a body. */
 static enum tg_err framing_meaning(struct http_head *head, const struct facts *facts,
                                    const uint8_t *base)
@@ -180,7 +194,8 @@ static enum tg_err framing_meaning(struct http_head *head, const struct facts *f
     if (facts->lengths > 1)
         return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->length, base),
                          "more than one Content-Length");
-    if (facts->lengths && !length_parse(facts->length->value, &head->content_length))
+    if (facts->lengths &&
+        (tab_around(facts->length) || !length_parse(facts->length->value, &head->content_length)))
         return h1_refuse(head, TG_BAD_INPUT, offset_of(facts->length, base),
                          "malformed Content-Length");
     if (facts->codings == 0) {
@@ -194,7 +209,7 @@ static enum tg_err framing_meaning(struct http_head *head, const struct facts *f
         return h1_refuse(head, TG_BAD_INPUT, offset, "more than one Transfer-Encoding");
     if (head->minor == 0)
         return h1_refuse(head, TG_BAD_INPUT, offset, "Transfer-Encoding in HTTP/1.0");
-    enum tg_err err = coding_parse(facts->coding->value);
+    enum tg_err err = tab_around(facts->coding) ? TG_BAD_INPUT : coding_parse(facts->coding->value);
     if (err != TG_OK)
         return h1_refuse(head, err, offset, "Transfer-Encoding other than chunked");
     head->framing = HTTP_CHUNKED;
