@@ -171,7 +171,9 @@ static enum tg_err read_early(struct tls_conn *conn, uint8_t *out, size_t cap, s
         return TG_OK;
     size_t more = 0;
     enum tg_err err = TG_AGAIN;
-    switch (SSL_read_early_data(conn->ssl, out + *n, cap - *n, &more)) {
+    int result = SSL_read_early_data(conn->ssl, out + *n, cap - *n, &more);
+    fibre_leave(&conn->pipe.worker_stack);
+    switch (result) {
     case SSL_READ_EARLY_DATA_SUCCESS:
         *n += more;
         break;
