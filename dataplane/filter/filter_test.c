@@ -126,6 +126,18 @@ static void prefixes_match_their_family(void **state)
     assert_int_equal(counted(f->h, TG_C_filter_rule), 5);
 }
 
+/* ::/1 holds ::ffff:0:0/96, where IPv4 is written: it must not match it. */
+static void short_ip6_prefix_leaves_ip4_alone(void **state)
+{
+    struct fixture *f = *state;
+    add_rule(f, "::/1", "", 0);
+    assert_true(passes(f, tcp(f, "8.8.8.8", "192.0.2.1", 4000)));
+    assert_false(passes(f, tcp(f, "2001:db8:9::1", "2001:db8::1", 4000)));
+    f->rules->count = 0;
+    add_rule(f, "", "::/80", 0);
+    assert_true(passes(f, tcp(f, "8.8.8.8", "192.0.2.1", 4000)));
+}
+
 static void host_bits_of_a_rule_do_not_matter(void **state)
 {
     struct fixture *f = *state;
@@ -249,7 +261,8 @@ static int naive_match(const struct tables_rules *t, const struct ip_tuple *p, u
 {
     for (uint32_t i = 0; i < t->count; i++) {
         const struct tables_rule *r = &t->rules[i];
-        if (bits_equal(p->remote.bytes, r->source, r->source_bits) &&
+        bool rule6 = r->source_bits && r->source_bits < 96, four = ip_addr_is4(&p->remote);
+        if (!(rule6 && four) && bits_equal(p->remote.bytes, r->source, r->source_bits) &&
             bits_equal(p->local.bytes, r->destination, r->destination_bits) &&
             (!r->proto || r->proto == proto) && p->remote_port >= r->source_port_low &&
             p->remote_port <= r->source_port_high && p->local_port >= r->destination_port_low &&
@@ -281,6 +294,8 @@ static void burst_agrees_with_look_up_and_with_the_obvious_way(void **state)
             struct ip_addr a = random_address(&p, prng_below(&p, 2));
             memcpy(r->source, a.bytes, 16);
             r->source_bits = (uint8_t)(prng_below(&p, 4) ? 110 + prng_below(&p, 19) : 0);
+            if (prng_below(&p, 4) == 0 && !ip_addr_is4(&a))
+                r->source_bits = (uint8_t)prng_below(&p, 129);
             memcpy(r->destination, random_address(&p, ip_addr_is4(&a)).bytes, 16);
             r->destination_bits = (uint8_t)(prng_below(&p, 2) ? 96 + prng_below(&p, 33) : 0);
             r->destination_port_low = (uint16_t)prng_below(&p, 4);
@@ -333,6 +348,7 @@ int main(void)
         TEST(without_rules_good_packets_pass),
         TEST(malformed_packets_are_counted_and_freed),
         TEST(prefixes_match_their_family),
+        TEST(short_ip6_prefix_leaves_ip4_alone),
         TEST(host_bits_of_a_rule_do_not_matter),
         TEST(destination_protocol_and_ports_count),
         TEST(icmp_is_matched_by_rules_without_ports),
