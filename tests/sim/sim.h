@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The simulator's world: virtual time, frames in flight, nodes that take turns, paths that damage what
+ * they carry. One seed drives everything; the same seed gives the same bytes at the same times, so no
+ * draw may depend on a pointer, a clock or the machine. Used by the scenarios in this folder.
+ *
+ *   scenario      what the hosts' applications do, and what must be true at the end
+ *   host, edge    stacks: our own net + tcp (host.c), or the real worker (edge.c)
+ *   path          loss, delay, reordering, duplication, corruption, rate, per direction (path.c)
+ *   sim           time, events, who has its turn next (sim.c)
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "base/hash.h"
+#include "base/span.h"
+#include "base/types.h"
+
+#define SIM_NODES_MAX 8
+#define SIM_PORTS_MAX 4
+#define SIM_NEVER     UINT64_MAX
+
+struct sim;
+
+/* Somebody who takes turns: a host, or one worker of an edge node. */
+struct sim_node {
+    struct sim *sim;
+    const char *name;
+    tg_ns wake; /* time of the next turn; SIM_NEVER: sleeps until a frame or a call wakes it */
+    /* One turn; returns true when it found work (then it soon gets another). */
+    bool (*turn)(struct sim_node *node, tg_ns now);
+    /* When it wants a turn if nothing arrives; SIM_NEVER: not at all. Asked after an idle turn. */
+    tg_ns (*next)(const struct sim_node *node);
+    /* A frame has arrived at the port of this node; borrowed. */
+    void (*receive)(struct sim_node *node, struct span frame);
+    struct sim_node *sibling; /* ring of workers that hand frames to each other; NULL: alone */
+};
+
+/* One direction of a link. Rates are in millionths of the frames. */
+struct sim_path {
+    tg_ns delay, jitter; /* jitter above the spacing of frames reorders them */
+    uint32_t loss, duplicate, reorder, corrupt, truncate, garbage;
+    tg_ns reorder_delay;         /* what a reordered or duplicated frame is late at most */
+    uint64_t bytes_per_second;   /* 0: no limit */
+    tg_ns queue_max;             /* a frame that would wait longer for its turn is dropped */
+    tg_ns busy_until;            /* the wire is taken until then */
+    tg_ns down_from, down_until; /* nothing passes in between */
+    uint32_t forge;              /* self-test: flip payload bits and put the checksum right */
+};
+
+struct sim_event {
+    tg_ns time;
+    uint64_t order; /* ties: first scheduled, first delivered */
+    unsigned port;  /* arrives here */
+    uint32_t len;
+    uint8_t *bytes; /* owned */
+};
+
+struct sim {
+    uint64_t seed;
+    struct prng rng; /* of paths and turns only; applications have their own */
+    tg_ns now;
+    tg_ns start;
+    bool verbose, trace;
+
+    struct sim_event *heap; /* binary heap by (time, order) */
+    unsigned heap_count, heap_cap;
+    uint64_t order;
+
+    struct sim_node *nodes[SIM_NODES_MAX];
+    unsigned node_count;
+    struct {
+        uint8_t mac[6];
+        struct sim_node *node; /* who receives */
+    } ports[SIM_PORTS_MAX];
+    unsigned port_count;
+    struct sim_path paths[SIM_PORTS_MAX][SIM_PORTS_MAX]; /* [from][to] */
+    tg_ns poll_jitter; /* a sleeping node notices a frame so much later at most */
+
+    uint64_t digest; /* of every delivered frame and its time */
+    uint64_t turns;
+    struct {
+        uint64_t sent, delivered, lost, duplicated, reordered, damaged, garbage, queue_full;
+    } counts;
+
+    bool failed;
+    char failure[400]; /* the first one */
+};
+
+void sim_init(struct sim *sim, uint64_t seed, bool verbose);
+void sim_free(struct sim *sim);
+
+/* Note the first thing that is wrong; the run stops after the current turn. */
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+void sim_add_node(struct sim *sim, struct sim_node *node);
+/* A port on the switch that joins all; frames for `mac` and all group frames of others arrive at node. */
+unsigned sim_add_port(struct sim *sim, const uint8_t mac[6], struct sim_node *node);
+
+/* A frame leaves a port; borrowed. */
+void sim_transmit(struct sim *sim, unsigned port, struct span frame);
+
+/* Let the node have a turn at `when` at the latest. */
+void sim_wake(struct sim_node *node, tg_ns when);
+
+/* Run until done(arg) is true (checked after each step of time), something fails, or `until` is reached.
+ * Returns whether done. */
+bool sim_run(struct sim *sim, tg_ns until, bool (*done)(void *arg), void *arg);
+
+/* Draw the ills of every path from rng: a quarter of the runs has none. */
+void sim_paths_draw(struct sim *sim, struct prng *rng);
+/* From now on nothing is lost, damaged, late or limited any more. */
+void sim_paths_heal(struct sim *sim);
+/* Send one frame over a path (path.c). */
+void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span frame);
+/* Print a frame that is delivered (trace.c). */
+void sim_trace(const struct sim *sim, unsigned port, struct span frame);
+/* Put a frame into flight. */
+void sim_schedule(struct sim *sim, tg_ns time, unsigned port, struct span frame);
+
+/* The byte at `offset` of stream `stream`: a fixed function, so that any piece can be checked. */
+void sim_stream_fill(uint64_t stream, uint64_t offset, uint8_t *out, size_t n);
+/* Index of the first wrong byte, n if none. */
+size_t sim_stream_check(uint64_t stream, uint64_t offset, const uint8_t *bytes, size_t n);
+
+/* A size between 0 and about max, small ones often, edges of segments often. */
+uint64_t sim_draw_size(struct prng *rng, uint64_t max);
+static inline bool sim_chance(struct prng *rng, unsigned percent)
+{
+    return prng_below(rng, 100) < percent;
+}
+/* Uniform in low..high, both included. */
+static inline uint64_t sim_between(struct prng *rng, uint64_t low, uint64_t high)
+{
+    return low + prng_below(rng, high - low + 1);
+}
+
+/* --- scenarios: each runs one seed from start to end ------------------------------------------------------ */
+
+struct sim_result {
+    uint64_t digest;
+    tg_ns virtual_time;
+    bool failed;
+    char failure[400];
+};
+typedef void sim_scenario(struct sim *sim);
+sim_scenario scenario_tcp, scenario_http;
+/* The self-test: a path forges payload bytes under right checksums; the oracle must notice. */
+sim_scenario scenario_tcp_forged;
+
+#endif
