@@ -147,6 +147,16 @@ static void abandoned_bodies_leave_nothing(void **state)
     }
 }
 
+/* A head that was never seen, after one of a form in the same slot: the bytes are raw. */
+static void bodies_without_a_head_are_raw(void **state)
+{
+    assert_int_equal(rig_body(&rig, FORM, SPAN_LITERAL("a=%3Cscript%3E"), 0).verdict, WAF_BLOCK);
+    struct waf_tx *tx = rig_begin(&rig);
+    assert_int_equal(waf_body(tx, SPAN_LITERAL("a=%3Cscript%3E")), WAF_PASS);
+    assert_int_equal(waf_end(tx), WAF_PASS);
+    waf_finish(tx);
+}
+
 /* The end of the last value counts: an anchored rule, and an escape that never finishes. */
 static void the_end_counts(void **state)
 {
@@ -240,6 +250,7 @@ int main(void)
         cmocka_unit_test(single_bytes),
         cmocka_unit_test(two_bodies_interleaved),
         cmocka_unit_test(abandoned_bodies_leave_nothing),
+        cmocka_unit_test(bodies_without_a_head_are_raw),
         cmocka_unit_test(the_end_counts),
         cmocka_unit_test(long_bodies_are_inspected_to_the_end),
         cmocka_unit_test(random_cuts),

@@ -58,10 +58,13 @@ static void bad_patterns_are_named(void **state)
 /* Some patterns parse alone and are refused only when a database is built; the index must still be right. */
 static void patterns_too_large_are_named(void **state)
 {
-    struct waf_rule rules[] = {rule_make(1, WAF_IN_BODY, "fine"), rule_make(2, WAF_IN_URI, "good"),
-                               rule_make(3, WAF_IN_BODY, "(?:a.{5}|b.{6}|c.{7}){500}"),
-                               rule_make(4, WAF_IN_URI, "more")};
-    refused(rules, 4, TG_BAD_INPUT, 2, "too large");
+    for (unsigned target = WAF_IN_URI; target <= WAF_IN_RESP_BODY; target <<= 1) {
+        unsigned other = target == WAF_IN_RESP_BODY ? WAF_IN_URI : WAF_IN_RESP_BODY;
+        struct waf_rule rules[] = {rule_make(1, other, "fine"), rule_make(2, target, "good"),
+                                   rule_make(3, target, "(?:a.{5}|b.{6}|c.{7}){500}"),
+                                   rule_make(4, target, "more")};
+        refused(rules, 4, TG_BAD_INPUT, 2, "too large");
+    }
 }
 
 static void bad_rules_are_named(void **state)
@@ -236,6 +239,49 @@ static void lies_are_refused(void **state)
     free(blob);
 }
 
+static void lie_is_refused(const uint8_t *blob, size_t len, size_t at, uint32_t value)
+{
+    uint8_t *copy = malloc(len);
+    assert_non_null(copy);
+    memcpy(copy, blob, len);
+    memcpy(copy + at, &value, 4);
+    blob_sign(copy, len);
+    struct waf_program *program = NULL;
+    assert_int_equal(waf_program_open(span_make(copy, len), &program), TG_VERSION);
+    free(copy);
+}
+
+/* The lies that must not open, each alone. */
+static void known_lies_are_refused(void **state)
+{
+    uint8_t *blob;
+    size_t len;
+    blob_make((void **)&blob, &len);
+    struct waf_blob_header header;
+    memcpy(&header, blob, sizeof header);
+    size_t second = header.rules.offset + sizeof(struct waf_blob_rule);
+    size_t message = second + offsetof(struct waf_blob_rule, message);
+    lie_is_refused(blob, len, offsetof(struct waf_blob_header, version), 2);
+    lie_is_refused(blob, len, offsetof(struct waf_blob_header, rule_count), 1);
+    lie_is_refused(blob, len, message, UINT32_MAX);
+    lie_is_refused(blob, len, message, header.messages.len);
+    lie_is_refused(blob, len, message + 4, header.messages.len + 1);
+    lie_is_refused(blob, len, second + offsetof(struct waf_blob_rule, block), 2);
+    lie_is_refused(blob, len, second + offsetof(struct waf_blob_rule, targets), 0);
+    lie_is_refused(blob, len, second + offsetof(struct waf_blob_rule, targets), 1u << 6);
+    /* The response database now has no rule; then a rule has no database. */
+    lie_is_refused(blob, len, second + offsetof(struct waf_blob_rule, targets), WAF_IN_URI);
+    lie_is_refused(blob, len, offsetof(struct waf_blob_header, databases[WAF_DB_RESP].len), 0);
+    uint8_t *longer = calloc(1, len + 8);
+    assert_non_null(longer);
+    memcpy(longer, blob, len);
+    blob_sign(longer, len + 8);
+    struct waf_program *program = NULL;
+    assert_int_equal(waf_program_open(span_make(longer, len + 8), &program), TG_VERSION);
+    free(longer);
+    free(blob);
+}
+
 /* Position independent and unaligned. */
 static void opens_at_any_address(void **state)
 {
@@ -278,6 +324,7 @@ int main(void)
         cmocka_unit_test(damage_is_refused),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(lies_are_refused),
+        cmocka_unit_test(known_lies_are_refused),
         cmocka_unit_test(opens_at_any_address),
         cmocka_unit_test(garbage_is_refused),
     };

@@ -27,6 +27,8 @@ static const struct waf_rule target_rules[] = {
     RULE(9, WAF_IN_COOKIE | WAF_IN_HEADERS, "evil-both", true),
     RULE(10, WAF_IN_URI, "left&right=", true),
     RULE(11, WAF_IN_URI, "\\x00\\xff", true),
+    RULE(12, WAF_IN_URI, "plus sign", true),
+    RULE(13, WAF_IN_URI, "^tail%$", true),
 };
 
 static struct waf_rig rig_targets(void)
@@ -69,7 +71,12 @@ static void uri_is_seen_raw_and_decoded(void **state)
     target_says(&rig, "/x?left&right=", 10);  /* the raw scan */
     target_says(&rig, "/x?le%66t&right=", 0); /* but no match across decoded values */
     target_says(&rig, "/x?a=%00%ff", 11);
-    target_says(&rig, "/evil+uri", 0);
+    target_says(&rig, "/plus+sign", 0); /* '+' is a space in queries only */
+    target_says(&rig, "/plus%20sign", 12);
+    target_says(&rig, "/x?a=plus+sign", 12);
+    target_says(&rig, "/x?a=tail%", 13); /* an escape that the end cuts off */
+    target_says(&rig, "/x?a=tail%&b", 13);
+    target_says(&rig, "/x?a=tail%4", 0);
     target_says(&rig, "/x?a=evil-header", 0);
     target_says(&rig, "/x?a=evil%252Duri", 0); /* decoded once */
     rig_close(&rig);
