@@ -203,6 +203,7 @@ static bool syn_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         rx->seq++;
         rx->bytes = 0;
         pcb->flags |= TCP_F_ACK_NOW;
+        tcp_mark_dirty(tcp, pcb);
         return true;
     }
     tcp_challenge(tcp, pcb, rx->now);

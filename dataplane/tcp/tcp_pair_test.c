@@ -38,10 +38,46 @@ static void bulk_both_ways(void **state)
     exchange(true, 1000000, 2000000);
 }
 
+/* --- loss: every stream arrives whole ---------------------------------------------------------------------- */
+
+static void lossy(uint64_t seed, unsigned loss, unsigned duplicates, tg_ns jitter, bool ip6)
+{
+    struct pair *p = start(seed, ip6);
+    p->loss_permille = loss;
+    p->duplicate_permille = duplicates;
+    p->jitter = jitter;
+    p->user[0].to_send = 100000;
+    p->user[1].to_send = 300000;
+    pair_run(p, 600 * TG_S);
+    p->loss_permille = 0;
+    pair_run(p, 300 * TG_S);
+    pair_expect_done(p);
+    pair_end(p);
+}
+
+static void survives_loss(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++)
+        lossy(seed, 10 + 10 * (unsigned)seed, 0, 0, seed & 1);
+}
+
+static void survives_reordering_and_duplicates(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++)
+        lossy(seed, 0, 100, 20 * TG_MS, seed & 1);
+}
+
+static void survives_everything(void **state)
+{
+    for (uint64_t seed = 1; seed <= 40; seed++)
+        lossy(seed, 50, 50, 10 * TG_MS, seed & 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_exchange),
+        cmocka_unit_test(survives_loss),       cmocka_unit_test(survives_reordering_and_duplicates),
+        cmocka_unit_test(survives_everything), cmocka_unit_test(small_exchange),
         cmocka_unit_test(bulk_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,12 +305,69 @@ static inline struct trace *trace_new(const struct tcp_config *config, bool ip6)
     return t;
 }
 
+/* Each test runs over IPv4 and IPv6: BOTH(name) in the list, START(t) in the test. */
+static int trace_family[2] = {4, 6};
+#define BOTH(name)                                                                                 \
+    cmocka_unit_test_prestate(name, &trace_family[0]),                                             \
+        cmocka_unit_test_prestate(name, &trace_family[1])
+
+static inline bool trace_is6(void **state)
+{
+    return *(int *)*state == 6;
+}
+
+static inline struct trace *trace_start(void **state)
+{
+    struct tcp_config c = node_config();
+    return trace_new(&c, trace_is6(state));
+}
+
 static inline void trace_end(struct trace *t)
 {
     trace_skip(t);
     node_end(&t->node);
     free(t);
 }
+
+/* Bytes of IP and TCP header without options, and the MSS that an MTU of 1500 gives. */
+static inline uint16_t trace_headers(const struct trace *t)
+{
+    return ip_addr_is4(&t->tuple.local) ? 40 : 60;
+}
+
+static inline uint16_t trace_mss(const struct trace *t)
+{
+    return (uint16_t)(1500 - trace_headers(t));
+}
+
+static inline struct tcp_info trace_info(struct trace *t)
+{
+    struct tcp_info info;
+    assert_int_equal(tcp_get_info(t->node.tcp, t->h, &info), TG_OK);
+    return info;
+}
+
+static inline struct tcp_pcb *trace_pcb(struct trace *t)
+{
+    struct tcp_pcb *pcb = tcp_pcb_find(t->node.tcp, t->h);
+    assert_non_null(pcb);
+    return pcb;
+}
+
+/* An active open to port 443 of the peer; its SYN is out and taken. */
+static inline void trace_connect(struct trace *t, tg_ns timeout)
+{
+    t->tuple.remote_port = 443;
+    assert_int_equal(
+        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, timeout, 5, t->node.now, &t->h),
+        TG_OK);
+    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_collect(t);
+    OUT(t, .flags = S, .seq = 0);
+}
+
+/* The ordinary peer: MSS 1000 (with timestamps 988 bytes of payload), all options. */
+#define PEER_OPTIONS .mss = 1012, .sack_ok = true, .wscale_plus_1 = 8
 
 /* A passive connection, established and reported; quick ACKs are used up so that delayed ACKs show. */
 static inline void trace_accept(struct trace *t, struct seg syn)
