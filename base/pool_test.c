@@ -63,7 +63,7 @@ static void content_survives_give_and_take(void **state)
     struct pool pool;
     assert_int_equal(pool_init(&pool, 2, 16), TG_OK);
     char *object = pool_take(&pool);
-    strcpy(object, "generation 41");
+    memcpy(object, "generation 41", 14);
     pool_give(&pool, object);
     assert_ptr_equal(pool_take(&pool), object);
     assert_string_equal(object, "generation 41");

@@ -93,7 +93,7 @@ static inline struct tables_certificates *test_certificates(char mark, size_t *l
         .key_pem = {(uint32_t)head + 32, 64},
     };
     char *text = (char *)t + head;
-    strcpy(text, "example.com");
+    memcpy(text, "example.com", 12);
     memset(text + 16, 'c', 16);
     memset(text + 32, mark, 64);
     memcpy(text + 32, TEST_SECRET, strlen(TEST_SECRET));

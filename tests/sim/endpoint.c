@@ -2,7 +2,7 @@
  * One end of a connection at work. Every way to read and to write of tcp.h has its mode here, and every
  * byte that arrives is compared at once.
  */
-#include "sim/endpoint.h"
+#include "tests/sim/endpoint.h"
 
 #define RETRY (5 * TG_MS) /* after an empty buffer pool */
 

@@ -5,7 +5,7 @@
 #ifndef TESTS_SIM_ENDPOINT_H
 #define TESTS_SIM_ENDPOINT_H
 
-#include "sim/host.h"
+#include "tests/sim/host.h"
 
 enum write_mode { WRITE_COPY, WRITE_RESERVE, WRITE_BUF, WRITE_MODES };
 enum read_mode { READ_PEEK, READ_TAKE, READ_MODES };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The host: its turn, its wishes, its end. Called by sim.c through the node's functions.
  */
-#include "sim/host.h"
+#include "tests/sim/host.h"
 #include <stdio.h>
 #include <stdlib.h>
 

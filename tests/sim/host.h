@@ -7,8 +7,8 @@
 
 #include "io/io_sim.h"
 #include "net/net.h"
-#include "sim/sim.h"
 #include "tcp/tcp.h"
+#include "tests/sim/sim.h"
 
 struct host {
     struct sim_node node; /* first: the simulator's view */

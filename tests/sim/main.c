@@ -2,7 +2,7 @@
  * tidegate-sim: runs seeds. Each seed runs twice and must give the same digest. A failing seed prints
  * what is wrong and the command that repeats it; the last line counts.
  */
-#include "sim/sim.h"
+#include "tests/sim/sim.h"
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>

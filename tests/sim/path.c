@@ -4,7 +4,7 @@
  * real Ethernet would have dropped those. Must not know what nodes make of it.
  */
 #include "net/wire.h"
-#include "sim/sim.h"
+#include "tests/sim/sim.h"
 
 #define FRAME_MAX 2200
 

@@ -2,7 +2,7 @@
  * Two hosts, pure TCP: bulk both ways, half-close, many connections, slow readers, aborts, refusals.
  * At the end every orderly connection has moved every byte, and nothing is left anywhere.
  */
-#include "sim/endpoint.h"
+#include "tests/sim/endpoint.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Virtual time: the heap of frames in flight and the order of turns. Must not know what the nodes are.
  */
-#include "sim/sim.h"
+#include "tests/sim/sim.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

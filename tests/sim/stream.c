@@ -2,7 +2,7 @@
  * The bytes that applications send: a function of stream and offset, so that any piece is checked
  * without remembering what was sent. Sizes that find edges.
  */
-#include "sim/sim.h"
+#include "tests/sim/sim.h"
 
 /* Eight bytes of the stream at a time (the finaliser of splitmix64). */
 static uint64_t stream_word(uint64_t stream, uint64_t index)

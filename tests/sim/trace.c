@@ -3,7 +3,7 @@
  * itself and carefully: it may be damaged.
  */
 #include "net/wire.h"
-#include "sim/sim.h"
+#include "tests/sim/sim.h"
 #include <stdio.h>
 
 static void trace_tcp(const uint8_t *ip, size_t len, size_t header)
