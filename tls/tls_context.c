@@ -5,7 +5,6 @@
 #include "tls/tls_internal.h"
 
 #include <openssl/rand.h>
-#include <time.h>
 
 /* AES-128-GCM first: the cheapest with AES-NI (5.1 GB/s against 4.7 for ChaCha20 on the reference
  * machine); a client that puts ChaCha20 first gets it (SSL_OP_PRIORITIZE_CHACHA). Forward secrecy
@@ -74,6 +73,15 @@ static int ticket_stamp(SSL *ssl, void *arg)
     return 1;
 }
 
+/* The time by libssl's own clock, which a new session carries. */
+static long libssl_now(void)
+{
+    SSL_SESSION *fresh = SSL_SESSION_new();
+    long now = fresh ? SSL_SESSION_get_time(fresh) : 0;
+    SSL_SESSION_free(fresh);
+    return now;
+}
+
 /* libssl compares a ticket's time with its own clock. Under virtual time the age is moved onto that
  * clock. */
 static SSL_TICKET_RETURN ticket_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -84,7 +92,7 @@ static SSL_TICKET_RETURN ticket_open(SSL *ssl, SSL_SESSION *session, const unsig
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (conn->set->deterministic) {
         long age = (long)conn->now_s - SSL_SESSION_get_time(session);
-        SSL_SESSION_set_time(session, (long)time(NULL) - (age > 0 ? age : 0));
+        SSL_SESSION_set_time(session, libssl_now() - (age > 0 ? age : 0));
     }
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }

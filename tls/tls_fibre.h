@@ -27,8 +27,12 @@ struct fibre {
 
 #ifdef FIBRE_SANITIZER
 #include <openssl/async.h>
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
+
+/* From sanitizer/common_interface_defs.h and asan_interface.h. */
+void __sanitizer_start_switch_fiber(void **save, const void *bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void *save, const void **bottom, size_t *size);
+const char *__asan_locate_address(void *address, char *name, size_t name_size,
+                                  void **region_address, size_t *region_size);
 
 /* Make [bottom, bottom + size) the current stack; the former one comes back. */
 static inline struct fibre fibre_note(const void *bottom, size_t size)

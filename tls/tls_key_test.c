@@ -13,53 +13,12 @@
 #include <cmocka.h>
 
 #include <malloc.h>
-#include <openssl/evp.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 enum { ECDSA, RSA_KEY, ED25519, P384, LOCAL, COUNT };
 static struct test_certificate certs[COUNT];
 static const char *const names[COUNT] = {"ec.example", "rsa.example", "ed.example", "p384.example",
                                          "local.example"};
 static struct tls_set *set;
-
-/* The key server: find the key by its SKI and do what the operation says. Returns the result's
- * bytes. */
-static size_t key_server_sign(const struct tls_key_op *op, uint8_t out[512])
-{
-    EVP_PKEY *key = NULL;
-    for (unsigned i = 0; i < COUNT; i++) {
-        uint8_t ski[20];
-        unsigned len = sizeof ski;
-        assert_int_equal(X509_pubkey_digest(certs[i].x509, EVP_sha1(), ski, &len), 1);
-        if (memcmp(ski, op->ski, sizeof ski) == 0)
-            key = certs[i].key;
-    }
-    assert_non_null(key);
-    size_t len = 512;
-    if (op->kind == TLS_KEY_SIGN_ED25519) {
-        assert_int_equal(op->hash_bits, 0);
-        EVP_MD_CTX *md = EVP_MD_CTX_new();
-        assert_int_equal(EVP_DigestSignInit(md, NULL, NULL, NULL, key), 1);
-        assert_int_equal(EVP_DigestSign(md, out, &len, op->input.data, op->input.len), 1);
-        EVP_MD_CTX_free(md);
-        return len;
-    }
-    assert_int_equal(op->input.len * 8, op->hash_bits);
-    const EVP_MD *digest = op->hash_bits == 256   ? EVP_sha256()
-                           : op->hash_bits == 384 ? EVP_sha384()
-                                                  : EVP_sha512();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-    assert_int_equal(EVP_PKEY_sign_init(ctx), 1);
-    assert_int_equal(EVP_PKEY_CTX_set_signature_md(ctx, digest), 1);
-    if (op->kind == TLS_KEY_SIGN_RSA_PSS) {
-        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING), 1);
-        assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST), 1);
-    }
-    assert_int_equal(EVP_PKEY_sign(ctx, out, &len, op->input.data, op->input.len), 1);
-    EVP_PKEY_CTX_free(ctx);
-    return len;
-}
 
 /* All keys elsewhere, but one. */
 static struct tls_set *set_make(void)
@@ -100,7 +59,7 @@ static void party_answer(struct party *p)
     struct tls_key_op op;
     uint8_t out[512];
     assert_int_equal(tls_key_op(p->end.conn, &op), TG_OK);
-    size_t len = key_server_sign(&op, out);
+    size_t len = test_certificate_sign(certs, COUNT, &op, out);
     assert_int_equal(tls_key_done(p->end.conn, op.id, span_make(out, len)), TG_AGAIN);
 }
 

@@ -108,3 +108,49 @@ struct tls_certificate test_certificate_publish(const struct test_certificate *c
     return (struct tls_certificate){names, certificate->chain_pem, certificate->key_pem,
                                     is_default};
 }
+
+static EVP_PKEY *key_find(const struct test_certificate certificates[], unsigned count,
+                          const uint8_t wanted[20])
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t ski[20];
+        unsigned len = sizeof ski;
+        tg_assert(X509_pubkey_digest(certificates[i].x509, EVP_sha1(), ski, &len) == 1);
+        if (memcmp(ski, wanted, sizeof ski) == 0)
+            return certificates[i].key;
+    }
+    return NULL;
+}
+
+/* Ed25519 signs the message itself. */
+static size_t message_sign(EVP_PKEY *key, struct span message, uint8_t *out)
+{
+    size_t len = TEST_SIGNATURE_MAX;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    tg_assert(EVP_DigestSignInit(md, NULL, NULL, NULL, key) == 1);
+    tg_assert(EVP_DigestSign(md, out, &len, message.data, message.len) == 1);
+    EVP_MD_CTX_free(md);
+    return len;
+}
+
+size_t test_certificate_sign(const struct test_certificate certificates[], unsigned count,
+                             const struct tls_key_op *op, uint8_t out[TEST_SIGNATURE_MAX])
+{
+    EVP_PKEY *key = key_find(certificates, count, op->ski);
+    size_t len = TEST_SIGNATURE_MAX;
+    tg_assert(key && op->input.len * 8 >= op->hash_bits);
+    if (op->kind == TLS_KEY_SIGN_ED25519)
+        return message_sign(key, op->input, out);
+    const EVP_MD *digest = op->hash_bits == 256   ? EVP_sha256()
+                           : op->hash_bits == 384 ? EVP_sha384()
+                                                  : EVP_sha512();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    tg_assert(EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, digest) == 1);
+    if (op->kind == TLS_KEY_SIGN_RSA_PSS) {
+        tg_assert(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1);
+        tg_assert(EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1);
+    }
+    tg_assert(EVP_PKEY_sign(ctx, out, &len, op->input.data, op->input.len) == 1);
+    EVP_PKEY_CTX_free(ctx);
+    return len;
+}

@@ -25,4 +25,10 @@ void test_certificate_free(struct test_certificate *certificate);
 struct tls_certificate test_certificate_publish(const struct test_certificate *certificate,
                                                 struct span names, bool is_default);
 
+/* A key server: does what the operation says with the certificate whose key it names, and returns
+ * the signature's length. Aborts when there is none. */
+#define TEST_SIGNATURE_MAX 512
+size_t test_certificate_sign(const struct test_certificate certificates[], unsigned count,
+                             const struct tls_key_op *op, uint8_t out[TEST_SIGNATURE_MAX]);
+
 #endif

@@ -13,8 +13,6 @@
 #include "tls/tls_test_certs.h"
 #include "tls/tls_test_link.h"
 
-#include <openssl/evp.h>
-
 enum {
     FUZZ_REAL = 1,     /* a real client, its stream changed */
     FUZZ_TLS12 = 2,    /* it speaks TLS 1.2 */
@@ -57,15 +55,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void key_answer(struct test_end *end, uint8_t flags)
 {
     struct tls_key_op op;
-    uint8_t signature[256];
-    size_t len = sizeof signature;
+    uint8_t signature[TEST_SIGNATURE_MAX];
     if (flags & FUZZ_ABANDON || tls_key_op(end->conn, &op) != TG_OK)
         return;
     tg_assert(op.kind == TLS_KEY_SIGN_ECDSA && op.id != 0);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(certificate.key, NULL);
-    tg_assert(EVP_PKEY_sign_init(ctx) == 1 &&
-              EVP_PKEY_sign(ctx, signature, &len, op.input.data, op.input.len) == 1);
-    EVP_PKEY_CTX_free(ctx);
+    size_t len = test_certificate_sign(&certificate, 1, &op, signature);
     end->last = tls_key_done(end->conn, op.id, span_make(signature, flags & FUZZ_REFUSE ? 0 : len));
     tg_assert(end->last != TG_WANT_KEY);
     tg_assert(tls_key_done(end->conn, op.id, SPAN_EMPTY) == TG_STALE);
