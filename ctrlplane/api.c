@@ -108,6 +108,9 @@ void api_handle(struct control *control, const struct api_request *request,
     *response = (struct api_response){0};
     struct call call = {.control = control, .request = request, .response = response};
     call_dispatch(&call);
+    if (!call.problem.status &&
+        !response->body) /* no memory, or a configured text that is not UTF-8 */
+        problem_set(&call.problem, 500, "internal", "", "the answer could not be made");
     if (call.problem.status) {
         json_decref(response->body);
         response->status = call.problem.status;

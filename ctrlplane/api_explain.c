@@ -62,12 +62,19 @@ static bool question_read(struct call *call, struct question *q)
     return call->problem.status == 0;
 }
 
+static json_t *protocol_json(uint8_t protocol)
+{
+    if (protocol == IP_PROTO_TCP || protocol == IP_PROTO_UDP)
+        return json_string(protocol == IP_PROTO_TCP ? "tcp" : "udp");
+    return json_integer(protocol);
+}
+
 static json_t *packet_json(const struct question *q)
 {
     char source[PREFIX_TEXT_MAX], destination[PREFIX_TEXT_MAX];
-    return json_pack("{s:s, s:s, s:i, s:i, s:i}", "source", address_text(q->source.bytes, source),
+    return json_pack("{s:s, s:s, s:o, s:i, s:i}", "source", address_text(q->source.bytes, source),
                      "destination", address_text(q->destination.bytes, destination), "protocol",
-                     q->protocol, "source_port", q->source_port, "destination_port",
+                     protocol_json(q->protocol), "source_port", q->source_port, "destination_port",
                      q->destination_port);
 }
 

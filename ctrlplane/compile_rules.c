@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Drop rules -> struct tables_rules. One rule of the API may need two entries of the table, which knows one protocol
- * each; they share id and hit counter.
+ * Drop rules -> struct tables_rules. "icmp" without a family needs two entries of the table, which knows one protocol
+ * each; they share id and hit counter. Ports with any protocol need one: the filter knows that only TCP and UDP
+ * have ports.
  */
 #include "ctrlplane/compile.h"
 #include "ctrlplane/model.h"
@@ -8,7 +9,7 @@
 
 #include <string.h>
 
-enum { ICMP = 1, TCP = 6, UDP = 17, ICMP6 = 58 };
+enum { ICMP = 1, ICMP6 = 58 };
 
 /* The family that the prefixes leave open: 4, 6, or 0 for both. */
 static unsigned rule_family(const struct drop_rule *r)
@@ -30,9 +31,6 @@ static unsigned rule_protocols(const struct drop_rule *r, uint8_t out[2])
             out[n++] = ICMP;
         if (family != 4)
             out[n++] = ICMP6;
-    } else if (r->protocol == 0 && (r->has_source_port || r->has_destination_port)) {
-        out[n++] = TCP;
-        out[n++] = UDP;
     } else {
         out[n++] = r->protocol;
     }
@@ -94,8 +92,7 @@ bool compile_rules(const json_t *model, struct block *out, struct problem *probl
         if (!rule_append(t, json_object_get(model_get(model, "rules"), keys[i]), id)) {
             problem_set(
                 problem, 507, "table-full", "",
-                "the rules need more than %u table entries (icmp without an address and ports "
-                "with any protocol take two each)",
+                "the rules need more than %u table entries (icmp without an address takes two)",
                 TABLES_RULES_MAX);
             return false;
         }

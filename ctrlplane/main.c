@@ -51,6 +51,7 @@ static int signals_open(void)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -97,9 +98,11 @@ static int serve(const struct config *config)
         log_info("node %s: API at %s", config->node_name, config->socket);
         loop(&control, server, signal_fd);
         log_info("stopping");
-        server_stop(server);
     }
+    /* First the name, while it is still ours: a successor may take it at once. */
     unlink(config->socket);
+    if (server)
+        server_stop(server);
     control_close(&control);
     close(signal_fd);
     return server ? 0 : refuse(problem);

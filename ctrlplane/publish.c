@@ -124,7 +124,7 @@ void publish_look(struct control *c)
         region_attached(c);
         return;
     case TG_NOT_FOUND:
-        publish_detach(c, "waiting for the data plane to make the region");
+        publish_detach(c, "there is no data plane yet (start tidegate); waiting for it");
         return;
     case TG_VERSION:
         publish_detach(c, "the region has another layout or is damaged: this tidegate-ctl does not "

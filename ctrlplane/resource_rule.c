@@ -104,6 +104,10 @@ bool rule_read(const json_t *in, const char *pointer, const char *const extra[],
         fields_port_range(&f, "source_port", &out->source_port_low, &out->source_port_high);
     out->has_destination_port = fields_port_range(
         &f, "destination_port", &out->destination_port_low, &out->destination_port_high);
+    /* All ports are no condition: canonically there is none. */
+    out->has_source_port &= out->source_port_low > 0 || out->source_port_high < 65535;
+    out->has_destination_port &=
+        out->destination_port_low > 0 || out->destination_port_high < 65535;
     if (!fields_ok(&f))
         return false;
     families_check(&f, out);

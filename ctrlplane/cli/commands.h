@@ -25,9 +25,9 @@ enum exit_code command_list(const struct client *client, int argc, char **argv, 
                             const struct column columns[]);
 /* DELETE path/NAME, NAME from the command line. */
 enum exit_code command_del(const struct client *client, int argc, char **argv, const char *path);
-/* PUT `body` (taken over) to path/name, or POST it to path when name is NULL. */
-enum exit_code command_put(const struct client *client, const char *path, const char *name,
-                           json_t *body);
+/* PUT `body` (taken over) to path/name, or POST it to path when name is NULL. `what`: "rule", for the message. */
+enum exit_code command_put(const struct client *client, const char *what, const char *path,
+                           const char *name, json_t *body);
 
 /* A whole file as a JSON string, or parsed as JSON; NULL after a message. */
 json_t *command_file_text(const char *path);

@@ -57,8 +57,8 @@ enum exit_code command_del(const struct client *client, int argc, char **argv, c
     return TGCTL_OK;
 }
 
-enum exit_code command_put(const struct client *client, const char *path, const char *name,
-                           json_t *body)
+enum exit_code command_put(const struct client *client, const char *what, const char *path,
+                           const char *name, json_t *body)
 {
     char full[PATH_BYTES], shown[128];
     json_t *answer;
@@ -73,8 +73,8 @@ enum exit_code command_put(const struct client *client, const char *path, const 
         return code;
     if (!command_print_json(client, answer)) {
         const json_t *id = json_object_get(answer, "id");
-        printf("%s is in force on every worker\n",
-               table_cell(id ? id : json_object_get(answer, "name"), "it", shown, sizeof shown));
+        printf("%s %s is in force on every worker\n", what,
+               table_cell(id ? id : json_object_get(answer, "name"), "", shown, sizeof shown));
     }
     json_decref(answer);
     return TGCTL_OK;

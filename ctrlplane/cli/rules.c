@@ -20,7 +20,7 @@ enum exit_code command_rule_add(const struct client *client, int argc, char **ar
     command_set_string(body, "protocol", args_value(args, "--proto"));
     command_set_number_or_string(body, "source_port", args_value(args, "--sport"));
     command_set_number_or_string(body, "destination_port", args_value(args, "--dport"));
-    return command_put(client, "/v1/rules", args_value(args, "--id"), body);
+    return command_put(client, "rule", "/v1/rules", args_value(args, "--id"), body);
 }
 
 enum exit_code command_rule_del(const struct client *client, int argc, char **argv)

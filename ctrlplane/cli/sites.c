@@ -18,7 +18,7 @@ enum exit_code command_site_add(const struct client *client, int argc, char **ar
     command_set_string(body, "origin", args_value(args, "--origin"));
     json_object_set_new(body, "waf", json_boolean(args_value(args, "--waf")));
     json_object_set_new(body, "default", json_boolean(args_value(args, "--default")));
-    return command_put(client, "/v1/sites", name, body);
+    return command_put(client, "site", "/v1/sites", name, body);
 }
 
 enum exit_code command_site_del(const struct client *client, int argc, char **argv)
@@ -55,7 +55,7 @@ enum exit_code command_origin_add(const struct client *client, int argc, char **
     command_set_number_or_string(body, "response_timeout_ms",
                                  args_value(args, "--response-timeout"));
     command_set_number_or_string(body, "idle_timeout_ms", args_value(args, "--idle-timeout"));
-    return command_put(client, "/v1/origins", name, body);
+    return command_put(client, "origin", "/v1/origins", name, body);
 }
 
 enum exit_code command_origin_del(const struct client *client, int argc, char **argv)
@@ -99,7 +99,7 @@ enum exit_code command_cert_add(const struct client *client, int argc, char **ar
     json_object_set_new(body, "chain_pem", chain);
     json_object_set_new(body, "key_pem", key);
     json_object_set_new(body, "default", json_boolean(args_value(args, "--default")));
-    return command_put(client, "/v1/certificates", name, body);
+    return command_put(client, "certificate", "/v1/certificates", name, body);
 }
 
 enum exit_code command_cert_del(const struct client *client, int argc, char **argv)

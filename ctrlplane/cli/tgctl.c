@@ -56,8 +56,8 @@ static void usage_print(FILE *out)
     fprintf(out, "usage: tgctl [-s SOCKET] [-o json] COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command_entry *c = &commands[i];
-        fprintf(out, "  %s%s%s %s\n", c->words[0], c->words[1] ? " " : "",
-                c->words[1] ? c->words[1] : "", c->usage);
+        fprintf(out, "  %s%s%s%s%s\n", c->words[0], c->words[1] ? " " : "",
+                c->words[1] ? c->words[1] : "", *c->usage ? " " : "", c->usage);
     }
     fprintf(out,
             "\nThe socket is -s, else TIDEGATE_SOCKET, else " SOCKET_DEFAULT ".\n"
