@@ -17,6 +17,9 @@ command_run command_site_add, command_site_del, command_site_list;
 command_run command_origin_add, command_origin_del, command_origin_list;
 command_run command_cert_add, command_cert_del, command_cert_list;
 
+/* The whole program; argv as main gets it. Returns an enum exit_code. */
+int tgctl_main(int argc, char **argv);
+
 /* Print the answer as JSON when the user asked for it; true then. Frees nothing. */
 bool command_print_json(const struct client *client, const json_t *answer);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * tgctl: the command line over the JSON API of tidegate-ctl. Finds the command, reads the common options; the commands
- * are in the files beside. Exit codes: enum exit_code in client.h.
+ * are in the files beside. Exit codes: enum exit_code in client.h. Called by main.c and tests.
  */
 #include "ctrlplane/cli/commands.h"
 
@@ -103,7 +103,7 @@ static const struct command_entry *command_find(int argc, char **argv)
     return NULL;
 }
 
-int main(int argc, char **argv)
+int tgctl_main(int argc, char **argv)
 {
     const char *from_environment = getenv("TIDEGATE_SOCKET");
     struct client client = {.socket = from_environment ? from_environment : SOCKET_DEFAULT};
