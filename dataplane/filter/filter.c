@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * First stage behind the port: parse a burst, drop what is malformed or matches a drop rule. Called by worker, and
- * filter_match by explain and trace. Knows nothing of connections. Floor 2.
+ * First stage behind the port: parse a burst, drop what is malformed or matches a drop rule. Called
+ * by worker, and filter_match by explain and trace. Knows nothing of connections. Floor 2.
  *
- * Rules are taken one by one for the whole burst, not packet by packet: a rule is read and its prefixes turned into
- * masks once for up to 32 packets, and the packets' keys stay in the first-level cache. Before that, a summary of
- * the burst's addresses (one bit for the head of each) lets most rules pass by without a look at any packet. First match
- * wins, for each packet by itself. The cost still grows with the number of rules; the classifier that tidegate-ctl
- * compiles will replace this where there are many.
+ * Rules are taken one by one for the whole burst, not packet by packet: a rule is read and its
+ * prefixes turned into masks once for up to 32 packets, and the packets' keys stay in the
+ * first-level cache. Before that, a summary of the burst's addresses (one bit for the head of each)
+ * lets most rules pass by without a look at any packet. First match wins, for each packet by
+ * itself. The cost still grows with the number of rules; the classifier that tidegate-ctl compiles
+ * will replace this where there are many.
  */
 #include "filter/filter.h"
 
 enum filter_family { FILTER_IP4 = 1, FILTER_IP6 = 2 };
 
-/* What rules look at, for each packet of a burst. Addresses as two native words: masks are made in the same form. */
+/* What rules look at, for each packet of a burst. Addresses as two native words: masks are made in
+ * the same form. */
 struct filter_key {
     uint64_t source[2], destination[2];
     uint16_t source_port, destination_port;
@@ -51,7 +53,8 @@ static bool prefix_matches(const uint64_t address[2], const struct filter_mask *
             ((address[1] & m->mask[1]) ^ m->value[1])) == 0;
 }
 
-/* Families that a prefix can match. Without the question ::/1 would match IPv4, which is written mapped. */
+/* Families that a prefix can match. Without the question ::/1 would match IPv4, which is written
+ * mapped. */
 static unsigned prefix_families(const uint8_t address[16], unsigned bits)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -116,7 +119,8 @@ int filter_match(const struct tables_rules *rules, const struct ip_addr *source,
     return -1;
 }
 
-/* ARP and neighbour discovery are the link's own life: a rule that cut them off would cut off everything. */
+/* ARP and neighbour discovery are the link's own life: a rule that cut them off would cut off
+ * everything. */
 static bool rules_apply(const struct buf *b)
 {
     if (b->flags & BUF_HANDED_OVER || b->ip_version == 0)
@@ -139,8 +143,9 @@ static void key_load(struct filter_key *k, const struct buf *b)
     }
 }
 
-/* A bit for the head of each address in the burst: 16 bits of IPv4, 32 of IPv6, hashed to 10. At most 32 of 1024 bits
- * are set, so a rule with a prefix at least that long passes by with 97 % if no packet is meant. */
+/* A bit for the head of each address in the burst: 16 bits of IPv4, 32 of IPv6, hashed to 10. At
+ * most 32 of 1024 bits are set, so a rule with a prefix at least that long passes by with 97 % if
+ * no packet is meant. */
 struct filter_summary {
     uint64_t source[16], destination[16];
 };

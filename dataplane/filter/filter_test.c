@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Drop rules: what they match, what they never touch, order, hits; the burst against the one-packet look-up.
+ * Drop rules: what they match, what they never touch, order, hits; the burst against the one-packet
+ * look-up.
  */
 #include "filter/filter.h"
 #include "net/net_test_harness.h"
@@ -48,7 +49,7 @@ static void set_prefix(const char *text, uint8_t address[16], uint8_t *bits)
     *slash = 0;
     struct ip_addr a = test_addr(copy);
     memcpy(address, a.bytes, 16);
-    *bits = (uint8_t)(atoi(slash + 1) + (ip_addr_is4(&a) ? 96 : 0));
+    *bits = (uint8_t)(strtol(slash + 1, NULL, 10) + (ip_addr_is4(&a) ? 96 : 0));
 }
 
 static struct tables_rule *add_rule(struct fixture *f, const char *source, const char *destination,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * ARP (RFC 826, RFC 5227) for Ethernet and IPv4: answer for our addresses, ask for neighbours, sort what others say into
- * replies to us, requests to us, and rumours. Called by net_input and the neighbour table. Floor 1.
+ * ARP (RFC 826, RFC 5227) for Ethernet and IPv4: answer for our addresses, ask for neighbours, sort
+ * what others say into replies to us, requests to us, and rumours. Called by net_input and the
+ * neighbour table. Floor 1.
  */
 #include "net/net_internal.h"
 
@@ -19,7 +20,8 @@ static bool mac_is_station(const uint8_t mac[6])
     return !(mac[0] & 1) && memcmp(mac, zero, sizeof zero) != 0;
 }
 
-/* The sender's address must be one that a station may have; 0.0.0.0 in a request is a probe (RFC 5227 s2.1.1). */
+/* The sender's address must be one that a station may have; 0.0.0.0 in a request is a probe (RFC
+ * 5227 s2.1.1). */
 static bool sender_is_acceptable(const struct arp_packet *p)
 {
     const uint8_t *a = p->sender.bytes + 12;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The Internet checksum (RFC 1071) over spans and buffer chains. Called by the parser, the emitter and ICMP. Knows
- * nothing of protocols. Floor 1.
+ * The Internet checksum (RFC 1071) over spans and buffer chains. Called by the parser, the emitter
+ * and ICMP. Knows nothing of protocols. Floor 1.
  *
- * A one's complement sum is the same in either byte order, up to a swap of the result (RFC 1071 s2 (B)), and carries
- * may be folded in at the end. So native 32-bit words are added into 64-bit accumulators: no carry can be lost
- * below 2^32 words.
+ * A one's complement sum is the same in either byte order, up to a swap of the result (RFC 1071 s2
+ * (B)), and carries may be folded in at the end. So native 32-bit words are added into 64-bit
+ * accumulators: no carry can be lost below 2^32 words.
  */
 #include "net/wire.h"
 
@@ -30,8 +30,8 @@ static uint32_t sum_swap(uint32_t folded)
     return (folded & 0xff) << 8 | folded >> 8;
 }
 
-/* Native-order sum; the last odd byte counts as the first of a pair. Four accumulators: the adds of one round do not
- * wait for each other. */
+/* Native-order sum; the last odd byte counts as the first of a pair. Four accumulators: the adds of
+ * one round do not wait for each other. */
 static uint64_t sum_native(const uint8_t *p, size_t len)
 {
     uint64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;

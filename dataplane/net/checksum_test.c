@@ -20,7 +20,8 @@ static uint16_t naive_sum(uint32_t start, const uint8_t *p, size_t n)
     return (uint16_t)sum;
 }
 
-/* 0 and 0xffff are both zero in one's complement; the naive loop and ours must still agree on which. */
+/* 0 and 0xffff are both zero in one's complement; the naive loop and ours must still agree on
+ * which. */
 static void sum_matches_rfc1071_example(void **state)
 {
     const uint8_t bytes[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * ICMP and ICMPv6 without neighbour discovery: echo is answered within a rate, errors that quote a TCP packet of ours
- * are told to tcp, the rest is counted and dropped. Called by net_input. Knows nothing of connections: whether the
- * quoted sequence number is in flight is tcp's check (RFC 5927). Floor 1.
+ * ICMP and ICMPv6 without neighbour discovery: echo is answered within a rate, errors that quote a
+ * TCP packet of ours are told to tcp, the rest is counted and dropped. Called by net_input. Knows
+ * nothing of connections: whether the quoted sequence number is in flight is tcp's check (RFC
+ * 5927). Floor 1.
  */
 #include "net/net_internal.h"
 
@@ -12,7 +13,8 @@
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO = 8 };       /* RFC 792 */
 enum { ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129 }; /* RFC 4443 */
 
-/* A token bucket kept as one time stamp: each answer moves it on by the interval, time catches up. */
+/* A token bucket kept as one time stamp: each answer moves it on by the interval, time catches up.
+ */
 static bool icmp_may_answer(struct net *net, tg_ns now)
 {
     tg_ns next = net->icmp_next > now ? net->icmp_next : now;

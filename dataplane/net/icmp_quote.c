@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The packet that an ICMP error quotes. Pure: called by icmp.c, and by steer, which sends the error to the worker that
- * owns the quoted connection. Floor 1.
+ * The packet that an ICMP error quotes. Pure: called by icmp.c, and by steer, which sends the error
+ * to the worker that owns the quoted connection. Floor 1.
  */
 #include "net/net_internal.h"
 
-/* ICMP (RFC 792, RFC 1191) and ICMPv6 (RFC 4443) errors. Source quench is dead (RFC 6633), redirects are ignored. */
+/* ICMP (RFC 792, RFC 1191) and ICMPv6 (RFC 4443) errors. Source quench is dead (RFC 6633),
+ * redirects are ignored. */
 enum {
     ICMP_UNREACHABLE = 3,
     ICMP_UNREACHABLE_PROTOCOL = 2, /* codes */
@@ -24,7 +25,8 @@ enum {
 #define IP4_MTU_FLOOR  68   /* RFC 791 */
 #define IP6_MTU_FLOOR  1280 /* RFC 8200 s5; a smaller report is discarded (RFC 8201 s4) */
 
-/* A router older than RFC 1191 tells no MTU: the next common one below the packet that it could not pass (s7). */
+/* A router older than RFC 1191 tells no MTU: the next common one below the packet that it could not
+ * pass (s7). */
 static uint32_t mtu_below(uint16_t packet_bytes)
 {
     static const uint16_t plateaus[] = {1492, 1006, 508, 296};

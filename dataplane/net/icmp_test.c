@@ -136,7 +136,8 @@ static void echo_answers_are_limited(void **state)
     assert_int_equal(take_all(h), 1);
 }
 
-/* --- errors ------------------------------------------------------------------------------------- */
+/* --- errors -------------------------------------------------------------------------------------
+ */
 
 /* The head of a TCP packet that we sent: IP header, ports 80 -> 40000, sequence 0x01020304. */
 static struct span quote4(uint8_t out[28])

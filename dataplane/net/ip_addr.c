@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Addresses of either family in 16 bytes, and their text form. Called by every floor from net up; text only by cold
- * code. Knows nothing of packets. Floor 1.
+ * Addresses of either family in 16 bytes, and their text form. Called by every floor from net up;
+ * text only by cold code. Knows nothing of packets. Floor 1.
  */
 #include "net/wire.h"
 #include <arpa/inet.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * IPv6 neighbour discovery (RFC 4861): answer solicitations for our addresses, ask for neighbours, sort advertisements
- * into replies to us and rumours. Router advertisements and redirects are taken and ignored: addresses and routes
- * come from the configuration only. Called by net_input and the neighbour table. Floor 1.
+ * IPv6 neighbour discovery (RFC 4861): answer solicitations for our addresses, ask for neighbours,
+ * sort advertisements into replies to us and rumours. Router advertisements and redirects are taken
+ * and ignored: addresses and routes come from the configuration only. Called by net_input and the
+ * neighbour table. Floor 1.
  */
 #include "net/net_internal.h"
 
@@ -133,7 +134,8 @@ static void nd_answer(struct net *net, const struct buf *b, const struct nd_pack
     nd_transmit(net, (uint8_t)b->port, &ip, to_all ? all_nodes_mac : mac, &advert);
 }
 
-/* RFC 4861 s7.1.1: from the unspecified address only to the solicited-node group and without the option. */
+/* RFC 4861 s7.1.1: from the unspecified address only to the solicited-node group and without the
+ * option. */
 static bool solicit_is_acceptable(const struct net *net, const struct buf *b,
                                   const struct nd_packet *p)
 {

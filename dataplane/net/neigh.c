@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The neighbour table: who on the link has which MAC, for ARP and ND alike, with RFC 4861's states (DELAY left out:
- * we get no hint from tcp, so the first packet to a stale neighbour starts the probe at once). Called by
- * route.c (output), arp.c, nd.c (news) and net_tick. Knows no packet formats. Floor 1.
+ * The neighbour table: who on the link has which MAC, for ARP and ND alike, with RFC 4861's states
+ * (DELAY left out: we get no hint from tcp, so the first packet to a stale neighbour starts the
+ * probe at once). Called by route.c (output), arp.c, nd.c (news) and net_tick. Knows no packet
+ * formats. Floor 1.
  *
  *            request or packet            reply
  *      FREE ------------------> INCOMPLETE ----> REACHABLE --30 s--> STALE --600 s unused--> FREE
@@ -80,8 +81,8 @@ static void neigh_free(struct net *net, struct neighbour *n)
     table->free_first = index;
 }
 
-/* Make room for a neighbour that we want to talk to: the stale entry that was unused for longest goes, one that
- * another's request made before all others. */
+/* Make room for a neighbour that we want to talk to: the stale entry that was unused for longest
+ * goes, one that another's request made before all others. */
 static bool neigh_evict(struct net *net)
 {
     struct neighbour *victim = NULL;
@@ -98,8 +99,8 @@ static bool neigh_evict(struct net *net)
     return victim != NULL;
 }
 
-/* Where a new entry may come from: others' requests fill a part only and evict nobody; our own packets may evict;
- * gateways have room of their own. */
+/* Where a new entry may come from: others' requests fill a part only and evict nobody; our own
+ * packets may evict; gateways have room of their own. */
 static bool neigh_make_room(struct net *net, bool learned, bool gateway)
 {
     struct neigh_table *table = &net->neigh;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The neighbour table in time: waiting packets, repeated requests, ageing, a full table, and a random walk.
+ * The neighbour table in time: waiting packets, repeated requests, ageing, a full table, and a
+ * random walk.
  */
 #include "net/net_test_harness.h"
 #include <stdio.h>

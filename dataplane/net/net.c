@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Life of a worker's IP layer, dispatch of what is not for a transport, and the transmit queue. Called by worker and
- * tests. Knows nothing of connections. Floor 1.
+ * Life of a worker's IP layer, dispatch of what is not for a transport, and the transmit queue.
+ * Called by worker and tests. Knows nothing of connections. Floor 1.
  */
 #include "net/net_internal.h"
 #include <stdlib.h>
@@ -119,7 +119,8 @@ unsigned net_take(struct net *net, struct buf *out[], unsigned n)
     return taken;
 }
 
-/* Tell the link who we are now: a restarted node has another MAC, and caches of others outlive it. */
+/* Tell the link who we are now: a restarted node has another MAC, and caches of others outlive it.
+ */
 static void announce(struct net *net)
 {
     for (unsigned i = 0; i < net->config.address_count; i++) {

@@ -40,10 +40,10 @@ struct net_config {
         bool tx_ip_checksum, tx_l4_checksum;
     } ports[NET_PORTS_MAX];
     unsigned port_count;
-    /* True on one worker of the node (worker 0). Where a port has one queue, the worker that owns it copies every ARP
-     * and ND frame to all workers, so that each fills its own neighbour table; this one alone answers requests for
-     * our addresses and announces them at the first net_tick. The others only learn. Echo requests are not
-     * copied: whoever gets one answers it. */
+    /* True on one worker of the node (worker 0). Where a port has one queue, the worker that owns
+     * it copies every ARP and ND frame to all workers, so that each fills its own neighbour table;
+     * this one alone answers requests for our addresses and announces them at the first net_tick.
+     * The others only learn. Echo requests are not copied: whoever gets one answers it. */
     bool answers;
 };
 
@@ -55,17 +55,18 @@ struct net_icmp_error {
     bool hard;             /* port or protocol unreachable */
 };
 
-/* Read the TCP packet that an ICMP or ICMPv6 error quotes: pure, no state; net_input and steer (which worker's
- * connection is it?) ask. b is parsed and of one of the two protocols.
- * TG_UNSUPPORTED: not an error message, or it quotes no TCP packet; TG_BAD_INPUT: malformed; *error is written only
- * with TG_OK. Whether the quoted source is ours is the caller's question. */
+/* Read the TCP packet that an ICMP or ICMPv6 error quotes: pure, no state; net_input and steer
+ * (which worker's connection is it?) ask. b is parsed and of one of the two protocols.
+ * TG_UNSUPPORTED: not an error message, or it quotes no TCP packet; TG_BAD_INPUT: malformed; *error
+ * is written only with TG_OK. Whether the quoted source is ours is the caller's question. */
 enum tg_err net_icmp_quote(const struct buf *b, struct net_icmp_error *error);
 
 struct net;
 
-/* Make one worker's IP layer (cold). `config` is copied. `on_icmp_error` is called during net_input for
- * each well-formed error that quotes one of our TCP packets; may be NULL. `seed`: key of the neighbour table and
- * jitter. TG_BAD_CONFIG: a count, port, prefix length, MTU (>= 576) or family does not fit. TG_NO_MEMORY. */
+/* Make one worker's IP layer (cold). `config` is copied. `on_icmp_error` is called during net_input
+ * for each well-formed error that quotes one of our TCP packets; may be NULL. `seed`: key of the
+ * neighbour table and jitter. TG_BAD_CONFIG: a count, port, prefix length, MTU (>= 576) or family
+ * does not fit. TG_NO_MEMORY. */
 enum tg_err net_create(const struct net_config *config, struct buf_pool *pool, struct stats *stats,
                        const struct toeplitz *toeplitz, uint64_t seed,
                        void (*on_icmp_error)(void *arg, const struct net_icmp_error *error,
@@ -73,13 +74,15 @@ enum tg_err net_create(const struct net_config *config, struct buf_pool *pool, s
                        void *arg, struct net **net);
 void net_destroy(struct net *net);
 
-/* Take what is not for a transport: ARP, ND, ICMP, ICMPv6 (anything else is dropped as net_protocol). b must be
- * parsed and unshared (refs == 1); ownership passes; answers are queued for net_take. Counts what it drops.
+/* Take what is not for a transport: ARP, ND, ICMP, ICMPv6 (anything else is dropped as
+ * net_protocol). b must be parsed and unshared (refs == 1); ownership passes; answers are queued
+ * for net_take. Counts what it drops.
  *
- * Who may change a neighbour entry (ARP and ND alike): a reply to us settles an entry that we have asked about and no
- * other; an unsolicited reply or a gratuitous ARP that names another MAC only makes us ask the old one again; a request
- * addressed to us makes an entry, completes an unresolved one, or replaces a stale one (RFC 826's merge), but
- * not one that is in use. Router advertisements and redirects change nothing. */
+ * Who may change a neighbour entry (ARP and ND alike): a reply to us settles an entry that we have
+ * asked about and no other; an unsolicited reply or a gratuitous ARP that names another MAC only
+ * makes us ask the old one again; a request addressed to us makes an entry, completes an unresolved
+ * one, or replaces a stale one (RFC 826's merge), but not one that is in use. Router advertisements
+ * and redirects change nothing. */
 void net_input(struct net *net, struct buf *b, tg_ns now);
 
 /* True when the address is one of ours (or, IPv6, our solicited-node multicast for ND). */
@@ -92,16 +95,17 @@ bool net_is_broadcast(const struct net *net, const struct ip_addr *address);
 bool net_accepts_mac(const struct net *net, const struct buf *b);
 
 /* Send an IP payload (first byte = transport header, checksum still missing at `checksum_offset`):
- * route, IP header, checksum or offload, Ethernet. Takes over one reference; queues the frame, or lets
- * it wait for the neighbour, or drops and counts. The bytes in front of the transport header are
- * written now: the caller must own the frame's headroom (io_tx_done). The frame grows to the front by the headers and
- * must not be touched while net holds its reference (refs tells).
- * TG_OK also when it waits for a neighbour or was dropped (a full queue, like loss on the wire); TG_UNREACHABLE: no
- * route, or the destination is ourselves (the reference is gone too). */
+ * route, IP header, checksum or offload, Ethernet. Takes over one reference; queues the frame, or
+ * lets it wait for the neighbour, or drops and counts. The bytes in front of the transport header
+ * are written now: the caller must own the frame's headroom (io_tx_done). The frame grows to the
+ * front by the headers and must not be touched while net holds its reference (refs tells). TG_OK
+ * also when it waits for a neighbour or was dropped (a full queue, like loss on the wire);
+ * TG_UNREACHABLE: no route, or the destination is ourselves (the reference is gone too). */
 enum tg_err net_output(struct net *net, struct buf *b, const struct ip_emit *ip,
                        unsigned checksum_offset, tg_ns now);
 
-/* Frames that net_output can still queue before net_take must be called: tcp_output stops in time. */
+/* Frames that net_output can still queue before net_take must be called: tcp_output stops in time.
+ */
 unsigned net_tx_room(const struct net *net);
 
 /* Largest IP packet towards the destination, bytes: the port's MTU (port 0's without a route). */
@@ -114,8 +118,8 @@ enum tg_err net_source_for(const struct net *net, const struct ip_addr *destinat
 /* Take up to n ready frames for io_tx, oldest first. */
 unsigned net_take(struct net *net, struct buf *out[], unsigned n);
 
-/* Resend requests, expire neighbours; the first call announces our addresses (gratuitous ARP, unsolicited NA) where
- * config.answers. Call about every 100 ms of worker time. */
+/* Resend requests, expire neighbours; the first call announces our addresses (gratuitous ARP,
+ * unsolicited NA) where config.answers. Call about every 100 ms of worker time. */
 void net_tick(struct net *net, tg_ns now);
 
 /* Neighbours in force, for tests and the control plane: fills at most n, returns how many exist. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The inside of one worker's IP layer, shared by the files of this folder and nobody else. Floor 1.
  *
- *   net.c    life, input dispatch, transmit queue        neigh.c  the neighbour table and its states
- *   route.c  addresses, routes, net_output               arp.c, nd.c  the two languages that fill it
- *   icmp.c   echo and errors
+ *   net.c         life, input dispatch, transmit queue
+ *   route.c       addresses, routes, net_output
+ *   neigh.c       the neighbour table and its states
+ *   arp.c, nd.c   the two languages that fill it
+ *   icmp.c        echo and errors
  */
 #ifndef DATAPLANE_NET_NET_INTERNAL_H
 #define DATAPLANE_NET_NET_INTERNAL_H
@@ -16,7 +18,8 @@
 #define NEIGH_REACHABLE_FOR (30 * TG_S)  /* base; the real one is drawn from 0.5 .. 1.5 of it */
 #define NEIGH_STALE_FOR     (600 * TG_S) /* unused for so long: forgotten */
 
-/* Entries that others' requests made may fill this part of the table, and gateways always find room. */
+/* Entries that others' requests made may fill this part of the table, and gateways always find
+ * room. */
 #define NEIGH_LEARNED_MAX  (NET_NEIGHBOURS_MAX / 2)
 #define NEIGH_ORDINARY_MAX (NET_NEIGHBOURS_MAX - NET_ROUTES_MAX)
 #define NEIGH_BUCKETS      512
@@ -102,7 +105,8 @@ void net_transmit(struct net *net, struct buf *b, uint8_t port);
 /* route.c */
 void net_routes_build(struct net *net);
 bool net_route(const struct net *net, const struct ip_addr *destination, struct net_hop *hop);
-/* Is the address one that a neighbour on this port may have: on-link, or a gateway; not one of ours. */
+/* Is the address one that a neighbour on this port may have: on-link, or a gateway; not one of
+ * ours. */
 bool net_on_link(const struct net *net, const struct ip_addr *address, uint8_t port);
 /* The address of this port that stands for us towards a neighbour; NULL: none of this family. */
 const struct ip_addr *net_port_source(const struct net *net, const struct ip_addr *neighbour,

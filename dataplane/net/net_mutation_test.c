@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * A good frame of every kind, damaged at every place: cut at every length, every bit flipped, every byte replaced. No
- * crash (ASan), no leak (tear-down), no damage to covered bytes that passes.
+ * A good frame of every kind, damaged at every place: cut at every length, every bit flipped, every
+ * byte replaced. No crash (ASan), no leak (tear-down), no damage to covered bytes that passes.
  */
 #include "net/net_test_corpus.h"
 #include "net/net_test_harness.h"

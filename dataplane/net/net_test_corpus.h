@@ -97,7 +97,8 @@ static inline struct buf *corpus_frame(struct buf_pool *pool, enum corpus_kind k
     }
 }
 
-/* Put an ICMP checksum right (no port vouches for it), so that damage reaches the code behind it. */
+/* Put an ICMP checksum right (no port vouches for it), so that damage reaches the code behind it.
+ */
 static inline void corpus_fix_icmp(struct buf *b)
 {
     uint8_t *h = b->data + ETH_BYTES;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * For the tests of this folder only: one worker's IP layer with an IPv4 and an IPv6 address, default routes, a counting
- * pool and a record of ICMP errors.
+ * For the tests of this folder only: one worker's IP layer with an IPv4 and an IPv6 address,
+ * default routes, a counting pool and a record of ICMP errors.
  */
 #ifndef DATAPLANE_NET_NET_TEST_HARNESS_H
 #define DATAPLANE_NET_NET_TEST_HARNESS_H
@@ -109,7 +109,8 @@ static inline unsigned take_all(struct harness *h)
     return n;
 }
 
-/* Send a small TCP segment from our address of the right family; `mark` is its first payload byte. */
+/* Send a small TCP segment from our address of the right family; `mark` is its first payload byte.
+ */
 static inline enum tg_err try_output(struct harness *h, const char *destination, uint8_t mark,
                                      tg_ns now)
 {
@@ -129,7 +130,8 @@ static inline void output(struct harness *h, const char *destination, uint8_t ma
     assert_int_equal(try_output(h, destination, mark, now), TG_OK);
 }
 
-/* Take one frame that must be our TCP segment with this mark to this MAC; it must also be right on the wire. */
+/* Take one frame that must be our TCP segment with this mark to this MAC; it must also be right on
+ * the wire. */
 static inline void expect_segment(struct harness *h, const uint8_t mac[6], uint8_t mark)
 {
     struct buf *b = take(h);
@@ -186,7 +188,8 @@ static inline struct buf *nd_frame(struct harness *h, uint8_t type, const char *
                            span_make(body, mac ? 24 : 16));
 }
 
-/* Take one frame that must be a solicitation (135) or advertisement (136) with our MAC as its option. */
+/* Take one frame that must be a solicitation (135) or advertisement (136) with our MAC as its
+ * option. */
 static inline void expect_nd(struct harness *h, uint8_t type, const uint8_t to_mac[6],
                              const char *source, const char *destination, const char *target,
                              uint8_t flags)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * For tests only: a buffer pool on malloc that counts what is out, and makers of whole frames. Included by the
- * tests of net, filter, steer and tcp; must never be included by the programs.
+ * For tests only: a buffer pool on malloc that counts what is out, and makers of whole frames.
+ * Included by the tests of net, filter, steer and tcp; must never be included by the programs.
  *
- * Every buffer is a heap block of its own and goes back to the heap with its last reference (nothing rests in the
- * worker's cache), so that ASan sees each overrun and each use after the end.
+ * Every buffer is a heap block of its own and goes back to the heap with its last reference
+ * (nothing rests in the worker's cache), so that ASan sees each overrun and each use after the end.
  */
 #ifndef DATAPLANE_NET_NET_TEST_SUPPORT_H
 #define DATAPLANE_NET_NET_TEST_SUPPORT_H
@@ -90,7 +90,8 @@ static inline struct buf *test_buf(struct buf_pool *pool, const void *bytes, siz
     return b;
 }
 
-/* The same with the bytes at the very end of the storage: reading one byte too many is a heap overrun. */
+/* The same with the bytes at the very end of the storage: reading one byte too many is a heap
+ * overrun. */
 static inline struct buf *test_buf_tight(struct buf_pool *pool, const void *bytes, size_t len)
 {
     struct buf *b = buf_alloc(pool);
@@ -117,8 +118,8 @@ static inline struct buf *test_frame_finish(struct buf *b, struct ip_emit ip,
     return b;
 }
 
-/* A TCP frame from t.remote to t.local (a packet that we receive), with right checksums. The options' length must
- * be a multiple of 4. */
+/* A TCP frame from t.remote to t.local (a packet that we receive), with right checksums. The
+ * options' length must be a multiple of 4. */
 static inline struct buf *test_frame_tcp(struct buf_pool *pool, const struct ip_tuple *t,
                                          uint32_t seq, uint32_t ack, uint8_t flags, uint16_t window,
                                          struct span options, struct span payload)
@@ -157,8 +158,8 @@ static inline struct buf *test_frame_udp(struct buf_pool *pool, const struct ip_
     return test_frame_finish(b, ip, 6);
 }
 
-/* An ICMP or ICMPv6 frame (by the addresses' family): type, code, the 4 bytes of `word`, then `body`. Hop limit 255,
- * as neighbour discovery asks. */
+/* An ICMP or ICMPv6 frame (by the addresses' family): type, code, the 4 bytes of `word`, then
+ * `body`. Hop limit 255, as neighbour discovery asks. */
 static inline struct buf *test_frame_icmp(struct buf_pool *pool, const struct ip_addr *source,
                                           const struct ip_addr *destination, uint8_t type,
                                           uint8_t code, uint32_t word, struct span body)

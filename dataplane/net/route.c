@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Own addresses, the routing table, and the way out: headers in place, then to the neighbour. Called by tcp, icmp and
- * steer. Knows nothing of ARP and ND beyond "a neighbour". Floor 1.
+ * Own addresses, the routing table, and the way out: headers in place, then to the neighbour.
+ * Called by tcp, icmp and steer. Knows nothing of ARP and ND beyond "a neighbour". Floor 1.
  */
 #include "net/net_internal.h"
 
 static const struct ip_addr link_local_prefix = {{0xfe, 0x80}};
 #define LINK_LOCAL_BITS 10
 
-/* Keep the list sorted, longest prefix first; among equals the earlier stays first, so that an on-link prefix
- * wins over a route for the same prefix. */
+/* Keep the list sorted, longest prefix first; among equals the earlier stays first, so that an
+ * on-link prefix wins over a route for the same prefix. */
 static void route_insert(struct net *net, struct net_route_entry entry)
 {
     tg_assert(net->route_count < NET_ROUTE_ENTRIES);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Own addresses, routes, source choice, the frame that leaves, and configurations that must be refused.
+ * Own addresses, routes, source choice, the frame that leaves, and configurations that must be
+ * refused.
  */
 #include "net/net_test_harness.h"
 

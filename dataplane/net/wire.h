@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Parse and emit Ethernet, IPv4, IPv6, TCP and UDP headers; checksums. The only place where network
  * order lives (fields and variables named ..._be). Every offset that it stores in a buffer has been
- * checked against the frame, so later stages read headers without looking at lengths again. Called by
- * filter, steer, tcp, net itself, and the fuzz target. Floor 1: base only.
+ * checked against the frame, so later stages read headers without looking at lengths again. Called
+ * by filter, steer, tcp, net itself, and the fuzz target. Floor 1: base only.
  */
 #ifndef DATAPLANE_NET_WIRE_H
 #define DATAPLANE_NET_WIRE_H
@@ -41,7 +41,8 @@ bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b);
 bool ip_addr_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, unsigned bits);
 /* Text form for cold code, at most 46 bytes with the NUL (IPv4 as dotted quad); returns out. */
 char *ip_addr_text(const struct ip_addr *a, char out[46]);
-/* Parse text of either family (an IPv4-mapped text is the IPv4 address); TG_BAD_INPUT leaves *out as it was. */
+/* Parse text of either family (an IPv4-mapped text is the IPv4 address); TG_BAD_INPUT leaves *out
+ * as it was. */
 enum tg_err ip_addr_parse(const char *text, struct ip_addr *out);
 
 /* The names of a connection as we see it: local is ours. Ports in host order. */
@@ -52,14 +53,20 @@ struct ip_tuple {
 
 /* Parse a received frame (first piece) down to the transport header, verify lengths, checksums that
  * the port has not verified, and fill in l3, l4, payload, l4_len, ip_version, ip_proto, rx_hash and
- * BUF_PARSED. Link padding is trimmed off the buffer. A chain's headers must lie in its first piece.
- * toeplitz  hash used when the port gave none: Toeplitz over (source, destination, ports) as received.
- * Returns TG_C_none when the packet may go on (TCP, UDP, ICMP, ICMPv6, ARP (ip_version 0)), else the
- * counter of the reason to drop it. Counts nothing itself.
- * What it refuses beside lies: IPv4 options, fragments (atomic ones too), IPv6 routing headers that are
- * type 0 or not used up, more than IP6_EXTENSIONS_MAX extension headers, addresses that must not be on a
- * wire (IPv4-mapped IPv6 among them), source == destination, unicast IP in a group-addressed frame, multicast that is
- * not ICMPv6. The unspecified source passes for router and neighbour solicitations to a group only. */
+ * BUF_PARSED. Link padding is trimmed off the buffer. A chain's headers must lie in its first
+ * piece.
+ *
+ * toeplitz  hash used when the port gave none: Toeplitz over (source, destination, ports) as
+ *           received; of ICMP over the addresses; 0 for ARP.
+ *
+ * Returns TG_C_none when the packet may go on (TCP, UDP, ICMP, ICMPv6, ARP (ip_version 0)), else
+ * the counter of the reason to drop it. Counts nothing itself.
+ *
+ * What it refuses beside lies: IPv4 options; fragments, atomic ones too; IPv6 routing headers that
+ * are type 0 or not used up; more than IP6_EXTENSIONS_MAX extension headers; addresses that must
+ * not be on a wire, IPv4-mapped IPv6 among them; source == destination; unicast IP in a
+ * group-addressed frame; multicast that is not ICMPv6. The unspecified source passes only for
+ * router and neighbour solicitations to a group. */
 enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz);
 
 /* Accessors; valid after wire_parse returned TG_C_none. */
@@ -111,14 +118,15 @@ struct ip_emit {
 };
 
 /* Put an IPv4 or IPv6 header in front of the buffer's bytes (the chain's whole length counts) by
- * buf_push; sets l3 = 0, l4, l4_len, ip_version and ip_proto, so that io/ can fill in what an offload needs (Ethernet
- * moves l3 and l4 on). IPv4: DF set, identification 0 (atomic datagram, RFC 6864). The checksum is
- * computed, or left to the port with BUF_TX_IP_CSUM when `offload`. Asserts headroom. */
+ * buf_push; sets l3 = 0, l4, l4_len, ip_version and ip_proto, so that io/ can fill in what an
+ * offload needs (Ethernet moves l3 and l4 on). IPv4: DF set, identification 0 (atomic datagram, RFC
+ * 6864). The checksum is computed, or left to the port with BUF_TX_IP_CSUM when `offload`. Asserts
+ * headroom. */
 void wire_emit_ip(struct buf *b, const struct ip_emit *ip, bool offload_ip_checksum);
 
-/* Checksum of TCP, UDP, ICMP(v6) over the pseudo-header and the buffer chain, whose first byte is the
- * transport header: writes it at `checksum_offset`. With `offload` only the pseudo-header's sum is
- * written and BUF_TX_L4_CSUM set (TCP and UDP only: ports do not compute ICMP). */
+/* Checksum of TCP, UDP, ICMP(v6) over the pseudo-header and the buffer chain, whose first byte is
+ * the transport header: writes it at `checksum_offset`. With `offload` only the pseudo-header's sum
+ * is written and BUF_TX_L4_CSUM set (TCP and UDP only: ports do not compute ICMP). */
 void wire_emit_l4_checksum(struct buf *b, const struct ip_emit *ip, unsigned checksum_offset,
                            bool offload);
 
@@ -130,9 +138,11 @@ void wire_emit_ethernet(struct buf *b, const uint8_t destination[6], const uint8
  * order, 0 to start); wire_sum_finish complements it. Odd lengths are padded with zero. */
 uint32_t wire_sum(uint32_t sum, struct span bytes);
 uint16_t wire_sum_finish(uint32_t sum);
-/* The same over `len` bytes of a chain from `offset` on (both within the chain); pieces may have odd lengths. */
+/* The same over `len` bytes of a chain from `offset` on (both within the chain); pieces may have
+ * odd lengths. */
 uint32_t wire_sum_chain(uint32_t sum, const struct buf *b, uint32_t offset, uint32_t len);
-/* Sum of the pseudo-header of either family (RFC 9293 s3.1, RFC 8200 s8.1); len: transport header + payload. */
+/* Sum of the pseudo-header of either family (RFC 9293 s3.1, RFC 8200 s8.1); len: transport header +
+ * payload. */
 uint32_t wire_sum_pseudo(const struct ip_addr *source, const struct ip_addr *destination,
                          uint8_t proto, uint32_t len);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Write Ethernet and IP headers and transport checksums into a buffer's headroom. Called by net and by tests that
- * make packets. Knows no routes and no neighbours. Floor 1.
+ * Write Ethernet and IP headers and transport checksums into a buffer's headroom. Called by net and
+ * by tests that make packets. Knows no routes and no neighbours. Floor 1.
  */
 #include "net/wire.h"
 

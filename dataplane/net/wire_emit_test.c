@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Headers that we write, byte by byte against packets made by hand (checksums computed on paper by RFC 1071).
+ * Headers that we write, byte by byte against packets made by hand (checksums computed on paper by
+ * RFC 1071).
  */
 #include "net/net_test_support.h"
 #include <setjmp.h>
@@ -33,7 +34,8 @@ static void ip4_header_has_the_right_bytes(void **state)
     struct ip_emit ip = emit("192.0.2.1", "198.51.100.7", IP_PROTO_TCP);
     ip.traffic_class = 2;
     wire_emit_ip(b, &ip, false);
-    /* words 4502 0018 0000 4000 4006 0000 c000 0201 c633 6407, carries folded: sum 0xb15d, ~ 0x4ea2 */
+    /* words 4502 0018 0000 4000 4006 0000 c000 0201 c633 6407, carries folded: sum 0xb15d, ~ 0x4ea2
+     */
     const uint8_t want[] = {0x45, 0x02, 0, 24, 0,   0,  0x40, 0, 64,  6,   0x4e, 0xa2,
                             192,  0,    2, 1,  198, 51, 100,  7, 'a', 'b', 'c',  'd'};
     assert_int_equal(b->len, sizeof want);

@@ -6,8 +6,8 @@
 
 #include "net/wire.h"
 
-/* Parse IPv4 or IPv6 at b->l3: fills in l4, l4_len, ip_version, ip_proto and trims link padding. Returns TG_C_none or
- * the reason to drop. */
+/* Parse IPv4 or IPv6 at b->l3: fills in l4, l4_len, ip_version, ip_proto and trims link padding.
+ * Returns TG_C_none or the reason to drop. */
 enum tg_counter wire_parse_ip4(struct buf *b);
 enum tg_counter wire_parse_ip6(struct buf *b);
 

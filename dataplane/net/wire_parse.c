@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Parse a received frame: Ethernet, then IP (wire_parse_ip.c), then the transport header; verify what the port did
- * not; hash. Called by filter. A peer chose every byte here: each length is compared before it is used, and every
- * failure is a counter's name. Knows no state at all. Floor 1.
+ * Parse a received frame: Ethernet, then IP (wire_parse_ip.c), then the transport header; verify
+ * what the port did not; hash. Called by filter. A peer chose every byte here: each length is
+ * compared before it is used, and every failure is a counter's name. Knows no state at all.
+ * Floor 1.
  */
 #include "net/wire_internal.h"
 
@@ -119,8 +120,8 @@ static enum tg_counter parse_l4(struct buf *b)
     return reason != TG_C_none ? reason : verify_l4(b);
 }
 
-/* In the order of RSS: source, destination, ports. The addresses lie side by side in either header, and the ports
- * first in the transport header. */
+/* In the order of RSS: source, destination, ports. The addresses lie side by side in either header,
+ * and the ports first in the transport header. */
 static uint32_t parsed_hash(const struct buf *b, const struct toeplitz *toeplitz)
 {
     uint8_t input[TOEPLITZ_INPUT_BYTES];

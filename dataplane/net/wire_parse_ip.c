@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The IP part of the parser: IPv4, IPv6 with a bounded chain of extension headers, and the addresses that must not be
- * seen on a wire. Called by wire_parse. Knows no state: which addresses are ours is net's and steer's. Floor 1.
+ * The IP part of the parser: IPv4, IPv6 with a bounded chain of extension headers, and the
+ * addresses that must not be seen on a wire. Called by wire_parse. Knows no state: which addresses
+ * are ours is net's and steer's. Floor 1.
  */
 #include "net/wire_internal.h"
 
@@ -23,8 +24,8 @@ enum {
 #define IP6_OPTIONS_MAX 8
 #define IP6_PADDING_MAX 7
 
-/* A unicast IP packet in a group-addressed frame is not for us (RFC 1122 s3.3.6): it is how a broadcast turns into a
- * storm of answers. */
+/* A unicast IP packet in a group-addressed frame is not for us (RFC 1122 s3.3.6): it is how a
+ * broadcast turns into a storm of answers. */
 static bool frame_is_group(const struct buf *b)
 {
     return b->data[0] & 1;
@@ -78,8 +79,9 @@ enum tg_counter wire_parse_ip4(struct buf *b)
     return TG_C_none;
 }
 
-/* Walk the options of a hop-by-hop or destination header (RFC 8200 s4.2). Unknown ones that say "skip" are skipped;
- * those that say "discard" in any form, a jumbogram among them, are a reason to drop. */
+/* Walk the options of a hop-by-hop or destination header (RFC 8200 s4.2). Unknown ones that say
+ * "skip" are skipped; those that say "discard" in any form, a jumbogram among them, are a reason to
+ * drop. */
 static bool ip6_options_acceptable(const uint8_t *p, unsigned len)
 {
     unsigned options = 0, padding = 0;
@@ -123,8 +125,8 @@ static bool ip6_is_walked_extension(uint8_t next)
     return next == IP6_HOP_BY_HOP || next == IP6_ROUTING || next == IP6_DESTINATION_OPTIONS;
 }
 
-/* Walk the chain from b->l4 to the transport header. `end` is the packet's end, or the first piece's if that comes
- * first. */
+/* Walk the chain from b->l4 to the transport header. `end` is the packet's end, or the first
+ * piece's if that comes first. */
 static enum tg_counter parse_ip6_extensions(struct buf *b, unsigned end)
 {
     for (unsigned count = 0; ip6_is_walked_extension(b->ip_proto); count++) {
@@ -152,8 +154,8 @@ static enum tg_counter parse_ip6_extensions(struct buf *b, unsigned end)
     return TG_C_none;
 }
 
-/* ::/96 holds the unspecified address, loopback and the dead IPv4-compatible form. ::ffff:0:0/96 must never come from a
- * wire: inside we write IPv4 addresses so (RFC 4291 s2.5.5.2). */
+/* ::/96 holds the unspecified address, loopback and the dead IPv4-compatible form. ::ffff:0:0/96
+ * must never come from a wire: inside we write IPv4 addresses so (RFC 4291 s2.5.5.2). */
 static bool ip6_is_martian(const uint8_t a[16])
 {
     static const uint8_t zeros[10];
@@ -161,7 +163,8 @@ static bool ip6_is_martian(const uint8_t a[16])
            ((a[10] == 0 && a[11] == 0) || (a[10] == 0xff && a[11] == 0xff));
 }
 
-/* RFC 4862 s5.4: duplicate address detection asks from the unspecified address; routers are solicited so too. */
+/* RFC 4862 s5.4: duplicate address detection asks from the unspecified address; routers are
+ * solicited so too. */
 static bool ip6_may_be_unspecified(const struct buf *b, unsigned end)
 {
     static const uint8_t unspecified[16];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Lies and oddities of IPv4 and IPv6 headers: lengths, fragments, extension header chains, martians.
+ * Lies and oddities of IPv4 and IPv6 headers: lengths, fragments, extension header chains,
+ * martians.
  */
 #include "net/net_test_support.h"
 #include <setjmp.h>
@@ -188,7 +189,8 @@ static void ip6_version_and_payload_length(void **state)
     assert_int_equal(with_16(ack6(), 4, UINT16_MAX), TG_C_net_ip6_length);
 }
 
-/* Put extension headers between the IPv6 header and TCP: bytes as given, their first "next header" in `first`. */
+/* Put extension headers between the IPv6 header and TCP: bytes as given, their first "next header"
+ * in `first`. */
 static struct buf *extended(uint8_t first, struct span chain)
 {
     struct buf *b = ack6();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The parser on good packets, and on lies of the Ethernet, ARP, TCP, UDP and ICMP headers. The IP part has its own test.
+ * The parser on good packets, and on lies of the Ethernet, ARP, TCP, UDP and ICMP headers. The IP
+ * part has its own test.
  */
 #include "net/net_test_support.h"
 #include <setjmp.h>

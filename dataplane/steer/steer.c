@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Whose packet is it? Verdicts for a filtered burst. Called by worker. Knows addresses (net) and the bucket table,
- * nothing of connections: the ladder's step 1, the local flow table, comes with the owner cookies. Floor 2.
+ * Whose packet is it? Verdicts for a filtered burst. Called by worker. Knows addresses (net) and
+ * the bucket table, nothing of connections: the ladder's step 1, the local flow table, comes with
+ * the owner cookies. Floor 2.
  */
 #include "steer/steer.h"
 
@@ -23,9 +24,9 @@ static enum buf_verdict drop_for(struct buf *b, enum tg_counter reason)
     return BUF_DROP;
 }
 
-/* A packet of a connection that no node can have: a reset at once beats a hang (architecture, ladder step 6). But a
- * SYN loses nothing by waiting: its sender repeats it after a second, when the bucket may have an owner again; and a RST
- * is never answered (RFC 9293 s3.5.2). */
+/* A packet of a connection that no node can have: a reset at once beats a hang (architecture,
+ * ladder step 6). But a SYN loses nothing by waiting: its sender repeats it after a second, when
+ * the bucket may have an owner again; and a RST is never answered (RFC 9293 s3.5.2). */
 static enum buf_verdict steer_ownerless(struct buf *b)
 {
     return wire_tcp(b).flags & (TCP_SYN | TCP_RST) ? drop_for(b, TG_C_steer_drop) : BUF_RST;
@@ -55,8 +56,8 @@ static enum buf_verdict steer_tcp(const struct steer *steer, struct buf *b)
     return steer->spread_by_port ? BUF_LOCAL : steer_to_worker(steer, b, b->rx_hash);
 }
 
-/* An ICMP error arrives by its router's address, not by the connection's: it goes to the worker that owns the
- * connection it quotes, else path MTU discovery works on one worker only. */
+/* An ICMP error arrives by its router's address, not by the connection's: it goes to the worker
+ * that owns the connection it quotes, else path MTU discovery works on one worker only. */
 static enum buf_verdict steer_icmp(const struct steer *steer, struct buf *b)
 {
     struct net_icmp_error error;

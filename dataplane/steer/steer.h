@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Whose packet is it? One look-up stage that gives every packet its verdict: LOCAL, CORE, NODE, RST, PUNT,
- * DROP. With one node the bucket table names this node only; the ladder (architecture, "owner
- * cookies") grows here. Floor 2: contract, net.
+ * Whose packet is it? One look-up stage that gives every packet its verdict: LOCAL, CORE, NODE,
+ * RST, PUNT, DROP. With one node the bucket table names this node only; the ladder (architecture,
+ * "owner cookies") grows here. Floor 2: contract, net.
  */
 #ifndef DATAPLANE_STEER_STEER_H
 #define DATAPLANE_STEER_STEER_H
@@ -21,29 +21,34 @@ struct steer {
     bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
 };
 
-/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE, reason with BUF_DROP) for n filtered packets.
- * Frees nothing, moves nothing: the worker sorts by verdict, and counts buf.reason when it drops; the other
- * verdicts are counted here (steer_local ... steer_rst). ARP and ND are LOCAL with ip_version 0 or
- * protocol ICMPv6; the worker gives them to net. Frames with BUF_HANDED_OVER become LOCAL.
+/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE, reason with BUF_DROP) for n
+ * filtered packets. Frees nothing, moves nothing: the worker sorts by verdict, and counts
+ * buf.reason when it drops; the other verdicts are counted here (steer_local ... steer_rst). ARP
+ * and ND are LOCAL with ip_version 0 or protocol ICMPv6; the worker gives them to net. Frames with
+ * BUF_HANDED_OVER become LOCAL.
  *
- *   ARP, neighbour discovery, ICMP to us     LOCAL; an ICMP error goes to the worker (CORE) whose TCP connection it
- *                                            quotes, whatever spread_by_port says
- *   TCP to us                                by the bucket's newest owner: another slot NODE; none at all: RST, but a
- *                                            SYN or RST is DROP (steer_drop); us: LOCAL, or CORE by the hash
- *   UDP to us                                PUNT
- *   another MAC or address                   DROP net_not_for_us
- *   from one of our addresses or a subnet's broadcast   DROP net_address */
+ *   to another's MAC or address                   DROP net_not_for_us
+ *   source one of ours or a subnet's broadcast    DROP net_address
+ *   ARP, neighbour discovery, ICMP to us          LOCAL
+ *   ICMP error that quotes our TCP packet         by the hash of the quoted connection: LOCAL, CORE
+ *   UDP to us                                     PUNT
+ *   TCP to us, by the bucket's newest owner:
+ *     us, or no table                             by the hash: LOCAL, CORE (spread_by_port: LOCAL)
+ *     another slot                                NODE
+ *     nobody, and no former owner either          RST; a SYN or RST is DROP steer_drop
+ */
 void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now);
 
-/* The worker of this node that serves a hash: the shape of a NIC's 128-entry redirection table filled
- * round robin, so that software hand-off, RSS and port choice agree. */
+/* The worker of this node that serves a hash: the shape of a NIC's 128-entry redirection table
+ * filled round robin, so that software hand-off, RSS and port choice agree. */
 static inline unsigned steer_worker_of(uint32_t hash, unsigned workers)
 {
     return (hash & 127) % workers;
 }
 
 /* Local ports of active opens such that answers arrive at this worker, O(1): Toeplitz is linear, so
- * hash(tuple, port) = hash(tuple, 0) ^ contribution(port); ports are grouped once by contribution. */
+ * hash(tuple, port) = hash(tuple, 0) ^ contribution(port); ports are grouped once by contribution.
+ */
 #define STEER_PORT_FIRST 16384
 struct steer_ports {
     struct {
@@ -54,13 +59,14 @@ struct steer_ports {
     unsigned worker, workers;
     uint32_t first, last; /* places of the tries of the current open; they rotate: ports rest */
 };
-/* TG_BAD_CONFIG: this key leaves a worker without ports for some tuples (about one key in a thousand with 16
- * workers): the caller draws another key. TG_NO_MEMORY. */
+/* TG_BAD_CONFIG: this key leaves a worker without ports for some tuples (about one key in a
+ * thousand with 16 workers): the caller draws another key. TG_NO_MEMORY. */
 enum tg_err steer_ports_init(struct steer_ports *ports, const struct toeplitz *toeplitz,
                              unsigned worker, unsigned workers, uint32_t seed);
 void steer_ports_free(struct steer_ports *ports);
-/* tcp_config.pick_port: arg is a struct steer_ports. tuple's local_port is ignored. Tries 0, 1, 2, ... of one open give
- * different ports >= STEER_PORT_FIRST until all that reach this worker were given, then 0. */
+/* tcp_config.pick_port: arg is a struct steer_ports. tuple's local_port is ignored. Tries 0, 1, 2,
+ * ... of one open give different ports >= STEER_PORT_FIRST until all that reach this worker were
+ * given, then 0. */
 uint16_t steer_pick_port(void *arg, const struct ip_tuple *tuple, unsigned try_number);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Local ports of active opens whose answers arrive at this worker. Toeplitz is linear over GF(2): the hash of a
- * tuple is the hash of the tuple with port 0, exclusive-or the contribution of the port alone. So ports are sorted
- * once by the low 7 bits of their contribution, and for a tuple the right buckets are known at once. Called by
- * tcp through tcp_config.pick_port. Floor 2.
+ * Local ports of active opens whose answers arrive at this worker. Toeplitz is linear over GF(2):
+ * the hash of a tuple is the hash of the tuple with port 0, exclusive-or the contribution of the
+ * port alone. So ports are sorted once by the low 7 bits of their contribution, and for a tuple the
+ * right buckets are known at once. Called by tcp through tcp_config.pick_port. Floor 2.
  */
 #include "steer/steer.h"
 #include <stdlib.h>
@@ -10,7 +10,8 @@
 #define BUCKETS    128 /* low 7 bits: what steer_worker_of looks at */
 #define PORT_COUNT (65536 - STEER_PORT_FIRST)
 
-/* Where our port lies in the hash input of an answer: source, destination, source port, destination port. */
+/* Where our port lies in the hash input of an answer: source, destination, source port, destination
+ * port. */
 static const unsigned port_offset[2] = {10, 34};
 
 static unsigned port_bucket(const struct toeplitz *t, unsigned family, unsigned port)
@@ -19,7 +20,8 @@ static unsigned port_bucket(const struct toeplitz *t, unsigned family, unsigned 
     return (table[0][port >> 8] ^ table[1][port & 255]) & (BUCKETS - 1);
 }
 
-/* Within a bucket the order is random, so that a port tells nothing about the next one (RFC 6056). */
+/* Within a bucket the order is random, so that a port tells nothing about the next one (RFC 6056).
+ */
 static void shuffle(uint16_t *ports, uint32_t n, struct prng *prng)
 {
     for (uint32_t i = n; i > 1; i--) {
@@ -50,7 +52,8 @@ static bool family_init(struct steer_ports *ports, unsigned family, struct prng 
     return true;
 }
 
-/* Ports of this worker for tuples whose hash with port 0 ends in `base`. At most 64 steps for two workers. */
+/* Ports of this worker for tuples whose hash with port 0 ends in `base`. At most 64 steps for two
+ * workers. */
 static uint32_t ports_of(const struct steer_ports *ports, unsigned family, unsigned base)
 {
     const uint32_t *start = ports->family[family].start;
@@ -62,7 +65,8 @@ static uint32_t ports_of(const struct steer_ports *ports, unsigned family, unsig
     return total;
 }
 
-/* With an unlucky key (about one in a thousand for 16 workers) the contributions do not span the low bits. */
+/* With an unlucky key (about one in a thousand for 16 workers) the contributions do not span the
+ * low bits. */
 static bool reaches_every_base(const struct steer_ports *ports)
 {
     for (unsigned family = 0; family < 2; family++)

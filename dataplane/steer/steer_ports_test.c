@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Chosen ports: the answer's hash must lead to the right worker, for any tuple, key and number of workers.
+ * Chosen ports: the answer's hash must lead to the right worker, for any tuple, key and number of
+ * workers.
  */
 #include "net/net_test_support.h"
 #include "steer/steer.h"
@@ -128,7 +129,8 @@ static void ports_rest_between_opens(void **state)
     steer_ports_free(&ports);
 }
 
-/* The next port cannot be told from the last one (RFC 6056): steps repeat no more than chance lets them. */
+/* The next port cannot be told from the last one (RFC 6056): steps repeat no more than chance lets
+ * them. */
 static void ports_are_not_in_sequence(void **state)
 {
     static struct toeplitz toeplitz;
@@ -158,7 +160,8 @@ static void useless_key_is_refused(void **state)
     steer_ports_free(&ports);
 }
 
-/* How often a random key is refused: the comment in steer.h says about one in a thousand for 16 workers. */
+/* How often a random key is refused: the comment in steer.h says about one in a thousand for 16
+ * workers. */
 static void random_keys_are_rarely_refused(void **state)
 {
     static struct toeplitz toeplitz;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * libFuzzer target for everything that a frame meets before tcp: parser, filter, steer, then net with a real neighbour
- * table. An input is a list of records; most take a good frame (net_test_corpus.h) and damage it, so that the fuzzer
- * gets deep without a corpus of its own.
+ * libFuzzer target for everything that a frame meets before tcp: parser, filter, steer, then net
+ * with a real neighbour table. An input is a list of records; most take a good frame
+ * (net_test_corpus.h) and damage it, so that the fuzzer gets deep without a corpus of its own.
  *
  *   record  op byte: low 4 bits what, high 4 bits RECORD_*; then what the case reads
  */
