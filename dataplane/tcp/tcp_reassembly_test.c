@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Payload in: order, holes, overlaps, FIN; when an ACK leaves; what an attacker with tiny segments can
+ * pin.
+ */
+#include "tcp/tcp_trace.h"
+
+static struct trace *established(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1460, .sack_ok = true, .wscale_plus_1 = 8});
+    return t;
+}
+
+/* --- when to acknowledge ------------------------------------------------------------------------------------ */
+
+static void one_segment_is_acknowledged_late(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    trace_advance(t, 39 * TG_MS);
+    QUIET(t);
+    trace_advance(t, 2 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 1001);
+    trace_advance(t, TG_S);
+    QUIET(t);
+    trace_end(t);
+}
+
+static void every_second_full_segment_at_once(void **state)
+{
+    struct trace *t = established(state);
+    for (unsigned i = 0; i < 6; i++) {
+        IN(t, .flags = A, .seq = 1 + 1000 * i, .ack = 1, .len = 1000);
+        if (i & 1)
+            OUT(t, .flags = A, .seq = 1, .ack = 1001 + 1000 * i);
+        QUIET(t);
+    }
+    trace_advance(t, TG_S);
+    QUIET(t);
+    trace_end(t);
+}
+
+static void one_ack_for_a_burst(void **state)
+{
+    struct trace *t = established(state);
+    IN_BURST(t, {.flags = A, .seq = 1, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 1001, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 2001, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 3001, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 4001, .ack = 1, .len = 1000});
+    OUT(t, .flags = A, .seq = 1, .ack = 5001);
+    QUIET(t);
+    node_expect_event(&t->node, TCP_EV_READABLE); /* one event too */
+    node_expect_no_event(&t->node);
+    trace_read(t, 0, 5000);
+    trace_end(t);
+}
+
+static void the_first_segments_are_acknowledged_at_once(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1460});
+    trace_pcb(t)->quick_acks = TCP_QUICK_ACKS;
+    for (unsigned i = 0; i < TCP_QUICK_ACKS; i++) {
+        IN(t, .flags = A, .seq = 1 + i, .ack = 1, .len = 1);
+        OUT(t, .flags = A, .seq = 1, .ack = 2 + i);
+    }
+    IN(t, .flags = A, .seq = 9, .ack = 1, .len = 1);
+    QUIET(t);
+    trace_end(t);
+}
+
+static void an_answer_carries_the_ack(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 200);
+    QUIET(t);
+    trace_write(t, 0, 300);
+    OUT(t, .flags = A | P, .seq = 1, .ack = 201, .len = 300);
+    trace_advance(t, 100 * TG_MS);
+    QUIET(t); /* nothing is owed any more */
+    trace_end(t);
+}
+
+/* --- holes ---------------------------------------------------------------------------------------------------- */
+
+static void a_hole_is_told_and_its_filling_acknowledged_at_once(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 1000);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{1001, 2001}});
+    node_expect_no_event(&t->node);
+    IN(t, .flags = A, .seq = 2001, .ack = 1, .len = 500);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{1001, 2501}});
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    OUT(t, .flags = A, .seq = 1, .ack = 2501);
+    node_expect_event(&t->node, TCP_EV_READABLE);
+    trace_read(t, 0, 2500);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_out_of_order), 2);
+    trace_end(t);
+}
+
+static void partial_filling_is_acknowledged_at_once(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 2001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}});
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    OUT(t, .flags = A, .seq = 1, .ack = 1001, .sack = {{2001, 2101}});
+    trace_end(t);
+}
+
+/* RFC 2018 s4: the newest first, and no more than fit. */
+static void sack_blocks_newest_first(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{1001, 1101}});
+    IN(t, .flags = A, .seq = 3001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{3001, 3101}, {1001, 1101}});
+    IN(t, .flags = A, .seq = 2001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {1001, 1101}, {3001, 3101}});
+    IN(t, .flags = A, .seq = 5001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1,
+        .sack = {{5001, 5101}, {1001, 1101}, {2001, 2101}, {3001, 3101}});
+    IN(t, .flags = A, .seq = 4001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1,
+        .sack = {{4001, 4101}, {1001, 1101}, {2001, 2101}, {3001, 3101}});
+    trace_end(t);
+}
+
+static void with_timestamps_three_blocks_fit(void **state)
+{
+    struct trace *t = trace_start(state);
+    t->ts = true;
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    for (unsigned i = 1; i <= 3; i++) {
+        IN(t, .flags = A, .seq = 1000 * i + 1, .ack = 1, .len = 100);
+        trace_skip(t);
+    }
+    IN(t, .flags = A, .seq = 4001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{4001, 4101}, {1001, 1101}, {2001, 2101}});
+    trace_end(t);
+}
+
+static void duplicate_acks_stay_bare(void **state)
+{
+    struct trace *t = established(state);
+    IN_BURST(t, {.flags = A, .seq = 1001, .ack = 1, .len = 100});
+    trace_skip(t);
+    struct seg s = {.flags = A, .seq = 2001, .ack = 1, .len = 100};
+    assert_int_equal(node_receive(&t->node, trace_make(t, &s)), TG_C_none);
+    trace_write(t, 0, 5000); /* data in the same turn */
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {1001, 1101}});
+    uint32_t seq = 1, mss = trace_info(t).mss;
+    for (; seq + mss <= 5001; seq += mss)
+        OUT(t, .flags = A, .seq = seq, .ack = 1,
+            .len = mss); /* a full one has no room for blocks */
+    OUT(t, .flags = A, .seq = seq, .ack = 1, .len = 5001 - seq,
+        .sack = {{2001, 2101}, {1001, 1101}});
+    QUIET(t);
+    trace_end(t);
+}
+
+static void a_peer_without_sack_can_count(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1460});
+    IN_BURST(t, {.flags = A, .seq = 1001, .ack = 1, .len = 100},
+             {.flags = A, .seq = 1101, .ack = 1, .len = 100},
+             {.flags = A, .seq = 1201, .ack = 1, .len = 100});
+    for (unsigned i = 0; i < 3; i++)
+        OUT(t, .flags = A, .seq = 1, .ack = 1);
+    QUIET(t);
+    trace_end(t);
+}
+
+/* --- every order and overlap -------------------------------------------------------------------------------------- */
+
+static void permute(void **state, unsigned order[5], unsigned n)
+{
+    if (n == 5) {
+        struct trace *t = established(state);
+        for (unsigned i = 0; i < 5; i++)
+            IN(t, .flags = A, .seq = 1 + 300 * order[i], .ack = 1, .len = 300);
+        assert_int_equal(trace_info(t).unread, 1500);
+        trace_read(t, 0, 1500);
+        assert_int_equal(trace_pcb(t)->ooo_count, 0);
+        trace_end(t);
+        return;
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        bool used = false;
+        for (unsigned k = 0; k < n; k++)
+            used |= order[k] == i;
+        if (used)
+            continue;
+        order[n] = i;
+        permute(state, order, n + 1);
+    }
+}
+
+static void all_120_orders_of_five(void **state)
+{
+    unsigned order[5];
+    permute(state, order, 0);
+}
+
+/* Three pieces of a 6-byte stream at every place and length, then all of it: 21^3 = 9,261 cases. */
+static void all_overlaps_of_three(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t base = 0;
+    for (unsigned code = 0; code < 21 * 21 * 21; code++) {
+        for (unsigned k = 0, rest = code; k < 3; k++, rest /= 21) {
+            unsigned piece = rest % 21, start = 0, len = 6;
+            while (piece >= len) { /* numbers the (start, len) pairs within 6 bytes */
+                piece -= len;
+                start++;
+                len--;
+            }
+            /* + 1: byte 0 is missing until the end, so all of it waits out of order */
+            IN_BURST(t, {.flags = A, .seq = base + 2 + start, .ack = 1, .len = piece + 1});
+        }
+        assert_int_equal(trace_info(t).unread, 0);
+        IN_BURST(t, {.flags = A, .seq = base + 1, .ack = 1, .len = 7});
+        assert_int_equal(trace_info(t).unread, 7);
+        trace_read(t, base, 7);
+        assert_int_equal(trace_pcb(t)->ooo_count, 0);
+        base += 7;
+        trace_skip(t);
+    }
+    trace_end(t);
+}
+
+static void random_segments_make_the_stream(void **state)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        struct trace *t = established(state);
+        struct prng p;
+        prng_seed(&p, seed);
+        uint32_t done = 0;
+        const uint32_t total = 40000;
+        for (unsigned i = 0; i < 20000 && done < total; i++) {
+            uint32_t at = done + (uint32_t)prng_below(&p, 6000) - (uint32_t)prng_below(&p, 500);
+            if ((int32_t)at < 0 || prng_below(&p, 8) == 0)
+                at = done;
+            IN_BURST(
+                t,
+                {.flags = A, .seq = 1 + at, .ack = 1, .len = 1 + (uint32_t)prng_below(&p, 1400)});
+            trace_skip(t);
+            uint32_t n = trace_info(t).unread;
+            trace_read(t, done, n);
+            done += n;
+            trace_skip(t);
+        }
+        assert_true(done >= total);
+        trace_end(t);
+    }
+}
+
+/* --- limits ----------------------------------------------------------------------------------------------------- */
+
+static void pieces_are_limited_and_the_farthest_goes(void **state)
+{
+    struct trace *t = established(state); /* ooo_segments_max 16 */
+    for (unsigned i = 0; i < 40; i++)
+        IN(t, .flags = A, .seq = 10001 + 1000 * (40 - i), .ack = 1, .len = 300);
+    assert_int_equal(trace_pcb(t)->ooo_count, 16);
+    assert_int_equal(trace_pcb(t)->ooo_first->seq - t->peer_iss, 11001); /* the nearest stayed */
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_ooo_full), 24);
+    IN(t, .flags = A, .seq = 100001, .ack = 1, .len = 300); /* farther than all: not taken */
+    assert_int_equal(trace_pcb(t)->ooo_count, 16);
+    trace_skip(t);
+    trace_end(t);
+}
+
+/* SegmentSmack (CVE-2018-5390): every other byte. */
+static void every_other_byte_pins_little(void **state)
+{
+    struct trace *t = established(state);
+    unsigned before = t->node.pool.outstanding;
+    for (unsigned i = 1; i < 5000; i++) {
+        IN(t, .flags = A, .seq = 1 + 2 * i, .ack = 1, .len = 1);
+        trace_skip(t);
+    }
+    assert_true(t->node.pool.outstanding <= before + 16);
+    trace_end(t);
+}
+
+static void single_bytes_share_frames(void **state)
+{
+    struct trace *t = established(state);
+    unsigned before = t->node.pool.outstanding;
+    for (unsigned i = 0; i < 20000; i++) {
+        IN(t, .flags = A, .seq = 1 + i, .ack = 1, .len = 1);
+        trace_skip(t);
+    }
+    assert_true(t->node.pool.outstanding - before <= 20000 / 1000);
+    trace_read(t, 0, 20000);
+    assert_int_equal(t->node.pool.outstanding, before);
+    trace_end(t);
+}
+
+/* 256 bytes is what is no longer copied as small: a window full of them must not cost 8 times as much. */
+static void middling_segments_share_frames_when_they_pile_up(void **state)
+{
+    struct trace *t = established(state);
+    unsigned before = t->node.pool.outstanding;
+    for (unsigned i = 0; i < 1000; i++) {
+        IN(t, .flags = A, .seq = 1 + 256 * i, .ack = 1, .len = 256);
+        trace_skip(t);
+    }
+    assert_int_equal(trace_info(t).unread, 256000);
+    assert_true(t->node.pool.outstanding - before <
+                400); /* 256 frames until it counts as piling up */
+    trace_read(t, 0, 256000);
+    trace_end(t);
+}
+
+static void early_single_bytes_share_frames(void **state)
+{
+    struct trace *t = established(state);
+    unsigned before = t->node.pool.outstanding;
+    for (unsigned i = 1; i <= 2000; i++) {
+        IN(t, .flags = A, .seq = 1 + i, .ack = 1, .len = 1);
+        trace_skip(t);
+    }
+    assert_true(t->node.pool.outstanding - before <= 3);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1);
+    trace_read(t, 0, 2001);
+    trace_end(t);
+}
+
+/* --- FIN -------------------------------------------------------------------------------------------------------- */
+
+static void fin_is_acknowledged_at_once(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A | F, .seq = 1, .ack = 1, .len = 10);
+    OUT(t, .flags = A, .seq = 1, .ack = 12);
+    node_expect_event(&t->node, TCP_EV_READABLE | TCP_EV_PEER_FIN);
+    assert_int_equal(trace_info(t).unread, 10);
+    IN(t, .flags = A | F, .seq = 1, .ack = 1, .len = 10); /* again */
+    OUT(t, .flags = A, .seq = 1, .ack = 12);
+    IN(t, .flags = A | F, .seq = 11, .ack = 1);
+    OUT(t, .flags = A, .seq = 1, .ack = 12);
+    node_expect_no_event(&t->node);
+    trace_read(t, 0, 10);
+    assert_true(tcp_at_end(t->node.tcp, t->h));
+    trace_end(t);
+}
+
+static void fin_waits_for_what_is_missing(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A | F, .seq = 101, .ack = 1, .len = 10);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{101, 111}});
+    assert_int_equal(trace_info(t).state, TCP_S_ESTABLISHED);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 112);
+    node_expect_event(&t->node, TCP_EV_READABLE | TCP_EV_PEER_FIN);
+    trace_read(t, 0, 110);
+    trace_end(t);
+}
+
+static void a_bare_fin_waits_too(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A | F, .seq = 101, .ack = 1);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 102);
+    assert_int_equal(trace_info(t).state, TCP_S_CLOSE_WAIT);
+    trace_end(t);
+}
+
+static void nothing_counts_behind_a_fin(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A | F, .seq = 51, .ack = 1, .len = 50);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{51, 101}});
+    IN(t, .flags = A, .seq = 91, .ack = 1, .len = 20);     /* over the end */
+    IN(t, .flags = A | F, .seq = 51, .ack = 1, .len = 40); /* another end */
+    IN(t, .flags = A | F, .seq = 101, .ack = 1, .len = 5);
+    QUIET(t);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_bad_segment), 3);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 50);
+    OUT(t, .flags = A, .seq = 1, .ack = 102);
+    IN(t, .flags = A, .seq = 102, .ack = 1, .len = 50);
+    trace_read(t, 0, 100);
+    assert_true(tcp_at_end(t->node.tcp, t->h));
+    trace_end(t);
+}
+
+static void a_fin_in_front_of_known_text_is_a_lie(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 101, .ack = 1, .len = 50);
+    trace_skip(t);
+    IN(t, .flags = A | F, .seq = 1, .ack = 1, .len = 20);
+    QUIET(t);
+    assert_int_equal(trace_info(t).state, TCP_S_ESTABLISHED);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
+    trace_read(t, 0, 150);
+    trace_end(t);
+}
+
+/* --- pool ------------------------------------------------------------------------------------------------------- */
+
+static void an_empty_pool_delays_the_ack(void **state)
+{
+    struct trace *t = established(state);
+    struct seg s = {.flags = A, .seq = 1, .ack = 1, .len = 1000};
+    struct buf *a = trace_make(t, &s);
+    s.seq = 1001;
+    struct buf *b = trace_make(t, &s);
+    t->node.pool.limit = t->node.pool.outstanding;
+    assert_int_equal(node_receive(&t->node, a), TG_C_none);
+    assert_int_equal(node_receive(&t->node, b), TG_C_none);
+    node_turn(&t->node); /* the ACK is due and there is no frame */
+    t->node.pool.limit = UINT32_MAX;
+    trace_collect(t);
+    QUIET(t);
+    trace_advance(t, 15 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 2001);
+    trace_end(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(one_segment_is_acknowledged_late),
+        BOTH(every_second_full_segment_at_once),
+        BOTH(one_ack_for_a_burst),
+        BOTH(the_first_segments_are_acknowledged_at_once),
+        BOTH(an_answer_carries_the_ack),
+        BOTH(a_hole_is_told_and_its_filling_acknowledged_at_once),
+        BOTH(partial_filling_is_acknowledged_at_once),
+        BOTH(sack_blocks_newest_first),
+        BOTH(with_timestamps_three_blocks_fit),
+        BOTH(duplicate_acks_stay_bare),
+        BOTH(a_peer_without_sack_can_count),
+        BOTH(all_120_orders_of_five),
+        BOTH(all_overlaps_of_three),
+        BOTH(random_segments_make_the_stream),
+        BOTH(pieces_are_limited_and_the_farthest_goes),
+        BOTH(every_other_byte_pins_little),
+        BOTH(single_bytes_share_frames),
+        BOTH(middling_segments_share_frames_when_they_pile_up),
+        BOTH(early_single_bytes_share_frames),
+        BOTH(fin_is_acknowledged_at_once),
+        BOTH(fin_waits_for_what_is_missing),
+        BOTH(a_bare_fin_waits_too),
+        BOTH(nothing_counts_behind_a_fin),
+        BOTH(a_fin_in_front_of_known_text_is_a_lie),
+        BOTH(an_empty_pool_delays_the_ack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
