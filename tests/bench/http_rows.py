@@ -148,7 +148,7 @@ def over_tap(folder):
     result = os.path.join(folder, "tap.json")
     out = subprocess.run(
         ["taskset", "-c", "1", os.path.join(ROOT, "scripts/run"), "--tap", "--workers", "1",
-         "--no-build", "--", "/usr/bin/python3", os.path.join(ROOT, "tests/bench/tap_client.py"),
+         "--keep-build", "--", "/usr/bin/python3", os.path.join(ROOT, "tests/bench/tap_client.py"),
          str(SECONDS), str(CONNECTIONS), result], capture_output=True, text=True)
     if out.returncode or not os.path.exists(result):
         raise SystemExit(f"bench: scripts/run failed:\n{out.stdout[-3000:]}{out.stderr[-3000:]}")
