@@ -278,6 +278,7 @@ static void stats_and_workers_are_the_regions(void **state)
 {
     struct fixture *f = *state;
     struct control *c = &f->control;
+    fake_settle(&f->fake);
     region_worker(&f->fake.region, 0)->stats.value[TG_C_http_requests] = 7;
     region_worker(&f->fake.region, 1)->stats.value[TG_C_http_requests] = 4;
     region_worker(&f->fake.region, 1)->connections = 9;

@@ -26,7 +26,7 @@ enum tg_err store_open(struct store *store, const char *directory, char problem[
         snprintf(problem, 640, "%.100s...: the path is too long", directory);
         return TG_SYSTEM;
     }
-    snprintf(store->directory, sizeof store->directory, "%s", directory);
+    memcpy(store->directory, directory, strlen(directory) + 1);
     snprintf(store->path, sizeof store->path, "%s/state", store->directory);
     snprintf(lock, sizeof lock, "%s/lock", store->directory);
     if (mkdir(directory, 0700) != 0 && errno != EEXIST) {

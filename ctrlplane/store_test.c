@@ -150,17 +150,19 @@ static void foreign_content_is_found(void **state)
         "[]",
         "{}",
         "{\"rules\":{},\"waf\":[],\"sites\":{},\"origins\":{}}",
-        "{\"rules\":{\"x\":{\"protocol\":\"tcp\",\"slot\":0,\"hits_base\":0}},\"waf\":[],\"sites\":"
-        "{},"
-        "\"origins\":{},\"certificates\":{}}",
-        "{\"rules\":{\"1\":{\"protocol\":\"tcp\",\"slot\":1024,\"hits_base\":0}},\"waf\":[],"
-        "\"sites\":{},"
-        "\"origins\":{},\"certificates\":{}}",
-        "{\"rules\":{\"1\":{\"protocol\":\"tcp\",\"slot\":0,\"hits_base\":0},\"2\":{\"protocol\":"
-        "\"tcp\","
-        "\"slot\":0,\"hits_base\":0}},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{}}",
-        "{\"rules\":{},\"waf\":[],\"sites\":{\"s\":{\"hosts\":[\"a\"],\"origin\":\"gone\"}},"
-        "\"origins\":{},\"certificates\":{}}",
+        ("{\"rules\":{\"x\":{\"protocol\":\"tcp\",\"slot\":0,\"hits_base\":0}},\"waf\":[],"
+         "\"sites\":"
+         "{},"
+         "\"origins\":{},\"certificates\":{}}"),
+        ("{\"rules\":{\"1\":{\"protocol\":\"tcp\",\"slot\":1024,\"hits_base\":0}},\"waf\":[],"
+         "\"sites\":{},"
+         "\"origins\":{},\"certificates\":{}}"),
+        ("{\"rules\":{\"1\":{\"protocol\":\"tcp\",\"slot\":0,\"hits_base\":0},\"2\":{\"protocol\":"
+         "\"tcp\","
+         "\"slot\":0,\"hits_base\":0}},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{}"
+         "}"),
+        ("{\"rules\":{},\"waf\":[],\"sites\":{\"s\":{\"hosts\":[\"a\"],\"origin\":\"gone\"}},"
+         "\"origins\":{},\"certificates\":{}}"),
         "{\"rules\":{},\"waf\":{},\"sites\":{},\"origins\":{},\"certificates\":{}}",
         "{\"rules\":{},\"waf\":[{\"id\":1}],\"sites\":{},\"origins\":{},\"certificates\":{}}",
         "{\"rules\":{},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{},\"more\":{}}",

@@ -105,6 +105,16 @@ void fake_start(struct fake *fake, const struct place *place, unsigned workers, 
     assert_int_equal(pthread_create(&fake->thread, NULL, fake_run, fake), 0);
 }
 
+void fake_settle(struct fake *fake)
+{
+    for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
+        uint64_t number = atomic_load(&fake->region.layout->directory.current[kind]) >> 8;
+        for (unsigned i = 0; i < fake->region.layout->header.workers; i++)
+            while (atomic_load(&region_worker(&fake->region, i)->applied[kind]) < number)
+                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
 void fake_stop(struct fake *fake)
 {
     atomic_store(&fake->stop, true);

@@ -33,6 +33,8 @@ void place_remove(struct place *place);
 /* Make the region and run its workers. */
 void fake_start(struct fake *fake, const struct place *place, unsigned workers, uint64_t boot_id);
 void fake_stop(struct fake *fake);
+/* Wait until every worker has the current generations in force. */
+void fake_settle(struct fake *fake);
 
 /* One request; `body` may be NULL, the query is part of the path ("?a=b&c=d", unescaped). */
 struct api_response api_ask(struct control *control, const char *method, const char *path,
