@@ -117,7 +117,7 @@ enum tg_err tls_client_open(struct tls_client *client, void *user, struct tls_co
     conn->client = client;
     client->refs++;
     SSL_set_connect_state(conn->ssl);
-    bool named = client->host[0] == 0 || conn_server_name_set(conn, client->host);
+    bool named = conn_server_name_set(conn, span_from_string(client->host));
     if (named && client->host[0] && !client->host_is_address)
         named = SSL_set_tlsext_host_name(conn->ssl, client->host) == 1;
     /* The ClientHello is made here, so that the caller drains it into its first segment. */

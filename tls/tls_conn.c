@@ -289,14 +289,18 @@ void tls_get_info(const struct tls_conn *conn, struct tls_info *info)
     };
 }
 
-bool conn_server_name_set(struct tls_conn *conn, const char *name)
+bool conn_server_name_set(struct tls_conn *conn, struct span name)
 {
-    char *copy = strdup(name);
+    free(conn->server_name);
+    conn->server_name = NULL;
+    if (name.len == 0 || memchr(name.data, 0, name.len))
+        return true;
+    char *copy = malloc(name.len + 1);
     if (!copy)
         return false;
-    for (char *c = copy; *c; c++)
-        *c = (char)span_lower_byte((uint8_t)*c);
-    free(conn->server_name);
+    for (size_t i = 0; i < name.len; i++)
+        copy[i] = (char)span_lower_byte(name.data[i]);
+    copy[name.len] = 0;
     conn->server_name = copy;
     return true;
 }

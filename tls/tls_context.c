@@ -82,6 +82,15 @@ static long libssl_now(void)
     return now;
 }
 
+/* A ticket counts for the server name that it was issued for. The RFCs leave most of that to the
+ * client (RFC 8446 s4.6.1); a server of many customers does not. */
+static bool ticket_name_fits(const struct tls_conn *conn, const SSL_SESSION *session)
+{
+    const char *issued = SSL_SESSION_get0_hostname(session), *asked = conn->server_name;
+    return issued && asked ? span_equal_nocase(span_from_string(issued), span_from_string(asked))
+                           : !issued && !asked;
+}
+
 /* libssl compares a ticket's time with its own clock. Under virtual time the age is moved onto that
  * clock. */
 static SSL_TICKET_RETURN ticket_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -89,6 +98,8 @@ static SSL_TICKET_RETURN ticket_open(SSL *ssl, SSL_SESSION *session, const unsig
 {
     struct tls_conn *conn = conn_of(ssl);
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    if (!ticket_name_fits(conn, session))
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     if (conn->set->deterministic) {
         long age = (long)conn->now_s - SSL_SESSION_get_time(session);

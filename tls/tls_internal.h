@@ -98,8 +98,8 @@ static inline struct tls_conn *conn_of(const SSL *ssl)
 
 /* Make a connection over ctx, in `phase`, without set or client. NULL without memory. */
 struct tls_conn *conn_make(SSL_CTX *ctx, enum conn_phase phase, void *user);
-/* Remember the lower-case server name; false without memory. */
-bool conn_server_name_set(struct tls_conn *conn, const char *name);
+/* Remember the server name, in lower case; empty: none. false without memory. */
+bool conn_server_name_set(struct tls_conn *conn, struct span name);
 /* Go on with what the pipe's spans hold; results as tls_feed's. */
 enum tg_err conn_advance(struct tls_conn *conn);
 

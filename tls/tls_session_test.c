@@ -76,6 +76,31 @@ static void tickets_resume(void **state)
     }
 }
 
+/* A ticket of one name, shown under another or none: a full handshake. */
+static void ticket_is_bound_to_its_name(void **state)
+{
+    static const char *const others[] = {"b.example", NULL, "A.example"};
+    struct tls_set *set = set_make(&plain_policy);
+    for (unsigned i = 0; i < 6; i++) {
+        int version = i < 3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+        SSL_SESSION *session = resume(set, version, NULL, 0, false);
+        struct test_end end = server_make(set);
+        struct test_peer peer;
+        test_peer_make(&peer, &(struct test_peer_options){.version = version,
+                                                          .server_name = others[i % 3],
+                                                          .session = session});
+        test_link_run(&peer, &end);
+        assert_int_equal(peer.error, 0);
+        struct tls_info info;
+        tls_get_info(end.conn, &info);
+        assert_int_equal(info.resumed, i % 3 == 2);
+        test_peer_free(&peer);
+        test_end_free(&end);
+        SSL_SESSION_free(session);
+    }
+    tls_set_unref(set);
+}
+
 /* Virtual time: a ticket of one moment of the simulator's clock, used later, and after its life (2
  * h). */
 static void ticket_age_is_virtual(void **state)
@@ -280,9 +305,10 @@ static int certificates_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tickets_resume),           cmocka_unit_test(ticket_age_is_virtual),
-        cmocka_unit_test(early_data_is_told_apart), cmocka_unit_test(early_data_off),
-        cmocka_unit_test(seed_decides_every_byte),  cmocka_unit_test(idle_connection_memory),
+        cmocka_unit_test(tickets_resume),         cmocka_unit_test(ticket_is_bound_to_its_name),
+        cmocka_unit_test(ticket_age_is_virtual),  cmocka_unit_test(early_data_is_told_apart),
+        cmocka_unit_test(early_data_off),         cmocka_unit_test(seed_decides_every_byte),
+        cmocka_unit_test(idle_connection_memory),
     };
     return cmocka_run_group_tests(tests, certificates_make, certificates_free);
 }

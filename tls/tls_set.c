@@ -46,20 +46,39 @@ static int name_refuse(const SSL *ssl, const char *name, int *alert)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* Called by libssl in every ClientHello, with or without a server name, twice after a
- * HelloRetryRequest. */
+/* The host name of a server_name extension (RFC 6066 s3); empty when there is none or libssl will
+ * refuse it. */
+static struct span hello_name(SSL *ssl)
+{
+    const unsigned char *data;
+    size_t len;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &data, &len) != 1)
+        return SPAN_EMPTY;
+    struct span_reader r = span_reader_make(span_make(data, len));
+    (void)span_read_be16(&r); /* length of the list: of one name */
+    bool host = span_read_u8(&r) == TLSEXT_NAMETYPE_host_name;
+    size_t name_len = span_read_be16(&r);
+    const uint8_t *name = span_read(&r, name_len);
+    return host && name ? span_make(name, name_len) : SPAN_EMPTY;
+}
+
+/* Called by libssl first of all, so that the name is known when a ticket is opened. */
+static int hello_note(SSL *ssl, int *alert, void *arg)
+{
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return conn_server_name_set(conn_of(ssl), hello_name(ssl)) ? SSL_CLIENT_HELLO_SUCCESS
+                                                               : SSL_CLIENT_HELLO_ERROR;
+}
+
+/* Called by libssl for every ClientHello, with or without a name, twice after a HelloRetryRequest.
+ */
 static int servername_choose(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_set *set = arg;
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const char *name = conn_of(ssl)->server_name;
     const struct name_choice *choice = NULL;
-    if (name) {
+    if (name)
         choice = name_table_find(&set->names, span_from_string(name));
-        if (!conn_server_name_set(conn_of(ssl), name)) {
-            *alert = SSL_AD_INTERNAL_ERROR;
-            return SSL_TLSEXT_ERR_ALERT_FATAL;
-        }
-    }
     if (!choice)
         choice = &set->fallback;
     if (choice_is_none(choice))
@@ -154,6 +173,7 @@ static enum tg_err set_make(struct tls_set *set, const struct tls_certificate ce
     if (!set->pairs || !set->ctx || !context_policy_common(set->ctx, policy->tls12) ||
         !context_policy_server(set->ctx, policy))
         return TG_NO_MEMORY;
+    SSL_CTX_set_client_hello_cb(set->ctx, hello_note, NULL);
     SSL_CTX_set_tlsext_servername_callback(set->ctx, servername_choose);
     SSL_CTX_set_tlsext_servername_arg(set->ctx, set);
     return names_make(set, certificates, count);
