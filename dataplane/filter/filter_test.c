@@ -139,6 +139,30 @@ static void short_ip6_prefix_leaves_ip4_alone(void **state)
     assert_true(passes(f, tcp(f, "8.8.8.8", "192.0.2.1", 4000)));
 }
 
+/* Around the lengths at which the burst's summary starts to decide (16 and 32 bits). */
+static void prefixes_around_the_summary_match(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        const char *rule, *in, *out;
+    } cases[] = {{"198.50.0.0/15", "198.51.0.1", "198.52.0.1"},
+                 {"198.51.0.0/16", "198.51.0.1", "198.50.0.1"},
+                 {"198.51.128.0/17", "198.51.128.1", "198.51.127.1"},
+                 {"2001:db8::/31", "2001:db9::1", "2001:dba::1"},
+                 {"2001:db8::/32", "2001:db8::1", "2001:db9::1"},
+                 {"2001:db8:8000::/33", "2001:db8:8000::1", "2001:db8:7fff::1"}};
+    for (unsigned i = 0; i < TG_ARRAY_LEN(cases) * 2; i++) {
+        bool source = i % 2;
+        const char *us = strchr(cases[i / 2].in, ':') ? "fd00::1" : "192.0.2.1";
+        f->rules->count = 0;
+        add_rule(f, source ? cases[i / 2].rule : "", source ? "" : cases[i / 2].rule, 0);
+        const char *const others[] = {cases[i / 2].in, cases[i / 2].out};
+        for (unsigned out = 0; out < 2; out++)
+            assert_int_equal(
+                passes(f, tcp(f, source ? others[out] : us, source ? us : others[out], 4000)), out);
+    }
+}
+
 static void host_bits_of_a_rule_do_not_matter(void **state)
 {
     struct fixture *f = *state;
@@ -350,6 +374,7 @@ int main(void)
         TEST(malformed_packets_are_counted_and_freed),
         TEST(prefixes_match_their_family),
         TEST(short_ip6_prefix_leaves_ip4_alone),
+        TEST(prefixes_around_the_summary_match),
         TEST(host_bits_of_a_rule_do_not_matter),
         TEST(destination_protocol_and_ports_count),
         TEST(icmp_is_matched_by_rules_without_ports),

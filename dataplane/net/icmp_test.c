@@ -288,6 +288,23 @@ static void lying_quotes_are_refused(void **state)
     assert_int_equal(h->errors, 0);
 }
 
+/* Of a chain only the first piece is read: what lies behind is not looked at, nor is anything else. */
+static void quote_in_a_later_piece_is_not_read(void **state)
+{
+    struct harness *h = *state;
+    uint8_t q4[28];
+    for (unsigned there = 0; there <= 28; there++) {
+        struct buf *whole = icmp(h, ROUTER, US, 3, 4, 1400, quote4(q4));
+        size_t cut = ETH_BYTES + IP4_BYTES + 8 + there;
+        struct buf *b = test_buf_tight(&h->pool.pool, whole->data, cut);
+        b->next = test_buf_tight(&h->pool.pool, whole->data + cut, whole->len - cut);
+        feed(h, b, 0);
+        buf_unref(&h->pool.pool, whole);
+        assert_int_equal(h->errors, there == 28);
+    }
+    assert_int_equal(counted(h, TG_C_net_icmp_bad), 28);
+}
+
 static void errors_from_ourselves_are_forged(void **state)
 {
     struct harness *h = *state;
@@ -318,6 +335,7 @@ int main(void)
         TEST(absurd_mtus_are_refused),
         TEST(short_quotes_are_refused),
         TEST(lying_quotes_are_refused),
+        TEST(quote_in_a_later_piece_is_not_read),
         TEST(errors_from_ourselves_are_forged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

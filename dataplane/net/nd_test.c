@@ -235,8 +235,13 @@ static void options_are_walked(void **state)
     feed(h, test_frame_icmp(&h->pool.pool, &s, &d, NS, 0, 0, span_make(body, 40)), 0);
     expect_nd(h, NA, mac_other, US, PEER, US, SOLICITED | OVERRIDE);
     feed(h, test_frame_icmp(&h->pool.pool, &s, &d, NS, 0, 0, span_make(body, 41)), 0);
+    body[17] = 4; /* the unknown one claims more than there is */
+    feed(h, test_frame_icmp(&h->pool.pool, &s, &d, NS, 0, 0, span_make(body, 40)), 0);
+    body[16] = 1; /* ours, but not of an Ethernet address's length */
+    body[17] = 3;
+    feed(h, test_frame_icmp(&h->pool.pool, &s, &d, NS, 0, 0, span_make(body, 40)), 0);
     expect_silence(h);
-    assert_int_equal(counted(h, TG_C_net_nd_bad), 1);
+    assert_int_equal(counted(h, TG_C_net_nd_bad), 3);
 }
 
 int main(void)

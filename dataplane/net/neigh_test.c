@@ -194,6 +194,46 @@ static void flood_of_requests_fills_a_part_only(void **state)
     assert_true(neighbour(h, PEER)->reachable);
 }
 
+/* Make neighbour i known by its own request; `used`: we have sent to it, too, and it has answered. */
+static void know(struct harness *h, unsigned i, bool used, tg_ns now)
+{
+    char text[46];
+    snprintf(text, sizeof text, "%s", name(i));
+    if (used)
+        output(h, text, 1, now);
+    else
+        feed(h, nd_frame(h, 135, text, US6, US6, 0, mac_other), now);
+    if (used)
+        feed(h, nd_frame(h, 136, text, US6, text, 0x60, mac_other), now);
+    take_all(h);
+}
+
+static void stale_entries_go_in_order_of_worth(void **state)
+{
+    struct harness *h = *state;
+    for (unsigned i = 0; i < NEIGH_ORDINARY - 2; i++)
+        know(h, i, true, 0);
+    run(h, 46 * TG_S, 46 * TG_S); /* all stale now */
+    know(h, 900, false, 50 * TG_S);
+    know(h, 901, false, 60 * TG_S);
+    assert_int_equal(net_neighbours(h->net, NULL, 0), NEIGH_ORDINARY);
+
+    know(h, 902, false, 61 * TG_S); /* another's request evicts nobody */
+    assert_int_equal(counted(h, TG_C_net_neigh_full), 1);
+    assert_null(neighbour(h, name(902)));
+
+    know(h, 903, true, 62 * TG_S); /* our own packet: first what we have never used ... */
+    assert_null(neighbour(h, name(900)));
+    assert_non_null(neighbour(h, name(901)));
+    know(h, 904, true, 62 * TG_S);
+    assert_null(neighbour(h, name(901)));
+    assert_int_equal(net_neighbours(h->net, NULL, 0), NEIGH_ORDINARY);
+    know(h, 905, true, 62 * TG_S); /* ... then a stale one, and never one in use */
+    assert_int_equal(net_neighbours(h->net, NULL, 0), NEIGH_ORDINARY);
+    assert_true(neighbour(h, name(903))->reachable && neighbour(h, name(904))->reachable);
+    assert_int_equal(counted(h, TG_C_net_neigh_full), 1);
+}
+
 static void full_transmit_queue_drops_and_counts(void **state)
 {
     struct harness *h = *state;
@@ -280,6 +320,7 @@ int main(void)
         QUIET_TEST(unused_entry_is_forgotten),
         QUIET_TEST(full_table_refuses_but_gateways_find_room),
         QUIET_TEST(flood_of_requests_fills_a_part_only),
+        QUIET_TEST(stale_entries_go_in_order_of_worth),
         QUIET_TEST(full_transmit_queue_drops_and_counts),
         QUIET_TEST(shared_frame_keeps_its_other_holder),
         QUIET_TEST(random_walk_holds_together),

@@ -217,6 +217,7 @@ static void ip6_extension_headers_are_walked(void **state)
     assert_int_equal(EXTENDED(43, "\6\0\2\0\0\0\0\0"), TG_C_none); /* routing, used up */
     assert_int_equal(EXTENDED(0, "\x3c\0\1\4\0\0\0\0\x2b\0\1\4\0\0\0\0\6\0\4\0\0\0\0\0"),
                      TG_C_none);
+    assert_int_equal(EXTENDED(60, "\6\1\1\3\0\0\0\x1e\0\1\3\0\0\0\0\0"), TG_C_none); /* 5, 7 */
     struct buf *b = extended(60, SPAN_LITERAL("\6\0\1\4\0\0\0\0"));
     assert_int_equal(wire_parse(b, &toeplitz),
                      TG_C_none); /* the checksum covers what it covered before */
@@ -288,6 +289,16 @@ static void ip6_chain_must_end_inside_the_packet(void **state)
     }
 }
 
+/* The last header names another one, of which not a byte is there: nothing behind the frame is read. */
+static void ip6_chain_may_end_with_the_frame(void **state)
+{
+    for (unsigned left = 0; left < 8; left++) {
+        struct buf *b = extended(60, SPAN_LITERAL("\x3c\0\1\4\0\0\0\0"));
+        buf_trim(b, (uint16_t)(ETH_BYTES + IP6_BYTES + 8 + left));
+        assert_int_equal(with_16(b, 4, (uint16_t)(8 + left)), TG_C_net_ip6_extensions);
+    }
+}
+
 static struct buf *icmp6(const char *source, const char *destination, uint8_t type)
 {
     struct ip_addr s = test_addr(source), d = test_addr(destination);
@@ -324,6 +335,7 @@ int main(void)
         TEST(ip6_extension_headers_lie),
         TEST(ip6_chain_is_bounded),
         TEST(ip6_chain_must_end_inside_the_packet),
+        TEST(ip6_chain_may_end_with_the_frame),
         TEST(unspecified_source_passes_for_solicitations_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
