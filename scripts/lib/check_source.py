@@ -3,7 +3,7 @@
 import os
 import re
 
-from check_floors import Floors, is_test
+from check_floors import Floors
 
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 70
@@ -64,7 +64,7 @@ def check_pure(tree):
     floors = Floors(tree)
     findings = []
     for path in tree.c_files():
-        if floors.pure(path) and not is_test(path):
+        if floors.pure(path) and not tree.is_test(path):
             for function in tree.functions(path):
                 findings += pure_body_findings(path, function)
     return findings
@@ -100,6 +100,13 @@ def named_in_build(name, build):
     if re.search(r"['/]" + re.escape(name) + r"'", build):
         return True
     return any(f"'{name[:i]}'" in build and f"'{name[i:]}'" in build for i in range(1, len(name)))
+
+
+def unnamed_sources(tree):
+    """Test code is told from product by the lists of libraries and programs: those name their sources in place."""
+    for build, line, names in tree.build_targets():
+        if not names and build != "meson.build":  # there: the loops over unit_tests and fuzz_targets
+            yield build, line, "names no source in place: scripts/check cannot tell product from test"
 
 
 def unbuilt(tree):
@@ -150,4 +157,4 @@ def unmentioned(tree):
 
 
 def check_dead(tree):
-    return list(unbuilt(tree)) + list(unincluded(tree)) + list(unmentioned(tree))
+    return list(unnamed_sources(tree)) + list(unbuilt(tree)) + list(unincluded(tree)) + list(unmentioned(tree))

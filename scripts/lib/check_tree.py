@@ -11,6 +11,8 @@ C_TOKENS = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 NOT_A_NAME = {"__attribute__", "alignas", "_Alignas", "typeof", "defined"}
+BUILD_TARGET = re.compile(r"\b(?:static_library|shared_library|executable)\s*\(")
+INCLUDE_ROOTS = ("", "dataplane/")  # meson's include directories
 BUILD_FOLDER = re.compile(r"^(build|build-.*|\.git|__pycache__|\.pytest_cache)$")
 
 
@@ -38,6 +40,7 @@ class Tree:
         self.paths = sorted(self.list_git() or self.list_disk())
         self.texts = {}
         self.codes = {}
+        self.test_code = None
 
     def list_git(self):
         """Tracked files and new ones that are not ignored; what was deleted is left out."""
@@ -98,6 +101,45 @@ class Tree:
         return [(text.count("\n", 0, m.start(1)) + 1, m.group(1), m.group(2))
                 for m in INCLUDE.finditer(text)]
 
+    def resolve(self, path, name):
+        """The path that an include of our own names; None: there is no such file."""
+        for root in INCLUDE_ROOTS + (("tests/",) if path.startswith("tests/") else ()):
+            if root + name in self.paths:
+                return root + name
+        return None
+
+    def build_targets(self):
+        """(meson.build, line, sources named in place) of each library and program."""
+        for build in self.ending("meson.build"):
+            text = self.text(build)
+            for match in BUILD_TARGET.finditer(text):
+                end = closing(text, match.end() - 1)
+                names = re.findall(r"'([^'\n]+\.c)'", text[match.end():end])
+                folder = os.path.dirname(build)
+                yield build, text.count("\n", 0, match.start()) + 1, \
+                    {os.path.normpath(os.path.join(folder, n)) for n in names}
+
+    def is_test(self, path):
+        """Test code: under tests/, a source that no library and no program holds, and what only such files include."""
+        if self.test_code is None:
+            self.test_code = self.find_test_code()
+        return path in self.test_code
+
+    def find_test_code(self):
+        product = set().union(*(names for _, _, names in self.build_targets()))
+        tests = {p for p in self.paths if p.startswith("tests/") or (p.endswith(".c") and p not in product)}
+        users = {}
+        for path in self.c_files():
+            for _, kind, name in self.includes(path):
+                target = self.resolve(path, name) if kind == '"' else None
+                users.setdefault(target, set()).add(path)
+        grown = True
+        while grown:
+            more = {h for h in self.ending(".h") if h not in tests and users.get(h) and users[h] <= tests}
+            tests |= more
+            grown = bool(more)
+        return tests
+
     def functions(self, path):
         lines = self.code(path).split("\n")
         found = []
@@ -111,6 +153,16 @@ class Tree:
                 found.append(Function(name, first + 1, number + 1, body))
                 start = None
         return found
+
+
+def closing(text, opening):
+    """Index of the parenthesis that closes the one at `opening`."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return at
+    return len(text)
 
 
 def signature(lines, brace):

@@ -9,6 +9,7 @@ process_pids=() # in the order of their start
 process_start() {
     local log=$1
     shift
+    : >>"$log" # whoever looks into it at once must find it
     setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 &
     process_pid=$!
     process_pids+=("$process_pid")

@@ -31,3 +31,47 @@ suite_fuzz() {
     suite_build_listed fuzz "$script"
     suites_python "$script" "$(build_dir fuzz)" "$1"
 }
+
+# suite_sim SEEDS SEEDS-UNDER-SANITIZERS
+suite_sim() {
+    local build
+    for build in release asan; do
+        build_ninja "$build" tests/sim/tidegate-sim
+    done
+    suites_python "$root/scripts/lib/suite_sim.py" "$(build_dir release)/tests/sim/tidegate-sim" "$1" \
+        "$(build_dir asan)/tests/sim/tidegate-sim" "$2"
+}
+
+system_pytest=(/usr/bin/python3 -B -m pytest -q --no-header -rN --tb=short -p no:cacheprovider)
+
+# system_part NAME COMMAND...: pytest somewhere; it adds its counts to a file, and no counts are a failure.
+system_part() {
+    local name=$1 counts line
+    shift
+    echo "-- $name"
+    counts=$(mktemp /tmp/tidegate-counts.XXXXXX)
+    env TIDEGATE_COUNTS="$counts" "$@" || true
+    line=$(tail -n 1 "$counts")
+    rm -f "$counts"
+    if [[ ! $line =~ ^[0-9]+\ [0-9]+$ ]]; then
+        echo "  FAILED $name did not come to its end"
+        line="0 1"
+    fi
+    system_passed=$((system_passed + ${line% *}))
+    system_failed=$((system_failed + ${line#* }))
+}
+
+# The same tests on both devices, with two workers on one queue; then scripts/run itself.
+suite_system() {
+    local device tests=$root/tests/system
+    ui_need_root "scripts/test"
+    system_passed=0 system_failed=0
+    build_ninja release dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl
+    for device in tap af-xdp; do
+        system_part "$device, 2 workers, 1 queue" "$root/scripts/run" "--$device" --workers 2 --queues 1 --keep-build -- \
+            "${system_pytest[@]}" "--rootdir=$tests" "--ignore=$tests/outside" "$tests"
+    done
+    system_part "scripts/run" "${system_pytest[@]}" "--rootdir=$tests" "$tests/outside"
+    echo "$system_passed passed, $system_failed failed"
+    ((system_failed == 0))
+}
