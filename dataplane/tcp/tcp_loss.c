@@ -90,13 +90,14 @@ static bool loss_detected(const struct tcp_pcb *pcb)
 
 static void on_new_data(struct tcp_pcb *pcb, const struct tcp_ack_news *news, tg_ns now)
 {
+    bool recovering = tcp_has(pcb, TCP_F_RECOVERY); /* the ACK that ends it does not grow cwnd */
     if (tcp_has(pcb, TCP_F_RECOVERY | TCP_F_TIMEOUT) && recovery_over(pcb))
         recovery_leave(pcb);
     if (tcp_has(pcb, TCP_F_RECOVERY))
         dup_acks_deflate(pcb, news->segments);
     else
         pcb->dup_acks = 0;
-    if (!tcp_has(pcb, TCP_F_RECOVERY) && tcp_has(pcb, TCP_F_CWND_LIMITED))
+    if (!recovering && tcp_has(pcb, TCP_F_CWND_LIMITED))
         pcb->congestion->acked(pcb, news->acked, now);
     if (pcb->snd_una == pcb->snd_nxt)
         pcb->flags &= ~(uint32_t)TCP_F_CWND_LIMITED;
