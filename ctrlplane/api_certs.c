@@ -40,8 +40,8 @@ void certificate_put(struct call *call)
     /* compile_certificates knows no request; here the certificate that was just given is the document, and what
      * tls/ says about a key is about its key. */
     if (call->problem.status == 422 && strcmp(call->problem.slug, "certificate") == 0)
-        strcpy(call->problem.pointer,
-               strstr(call->problem.detail, "key") ? "/key_pem" : "/chain_pem");
+        problem_point(&call->problem,
+                      strstr(call->problem.detail, "key") ? "/key_pem" : "/chain_pem");
 }
 
 void certificate_delete(struct call *call)

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "ctrlplane/control_test_support.h"
 #include "ctrlplane/publish.h"
-#include "ctrlplane/test_support.h"
 #include "route/route.h"
 #include "tls/tls.h"
 

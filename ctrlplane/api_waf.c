@@ -101,7 +101,7 @@ void waf_rule_put(struct call *call)
                 rule);
     /* The pattern's place in this document, not in the program. */
     if (strcmp(call->problem.slug ? call->problem.slug : "", "pattern") == 0)
-        strcpy(call->problem.pointer, "/pattern");
+        problem_point(&call->problem, "/pattern");
 }
 
 void waf_rule_delete(struct call *call)

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "ctrlplane/compile.h"
+#include "ctrlplane/control_test_support.h"
 #include "ctrlplane/model.h"
 #include "ctrlplane/resource.h"
-#include "ctrlplane/test_support.h"
 #include "filter/filter.h"
 #include "route/route.h"
 #include "tls/tls.h"

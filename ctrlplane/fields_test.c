@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "ctrlplane/control_test_support.h"
 #include "ctrlplane/resource.h"
-#include "ctrlplane/test_support.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -21,6 +21,11 @@ void problem_set(struct problem *p, unsigned status, const char *slug, const cha
     va_end(args);
 }
 
+void problem_point(struct problem *p, const char *pointer)
+{
+    snprintf(p->pointer, sizeof p->pointer, "%s", pointer);
+}
+
 void problem_extra(struct problem *p, const char *name, json_t *value)
 {
     if (!p->extra)

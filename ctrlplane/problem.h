@@ -21,6 +21,9 @@ struct problem {
 void problem_set(struct problem *p, unsigned status, const char *slug, const char *pointer,
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Let the fault point elsewhere: a reader of a part does not know where the part stands in the document. */
+void problem_point(struct problem *p, const char *pointer);
+
 /* Add a member to the answer ("index", "worker"); the reference is taken over, also on failure. */
 void problem_extra(struct problem *p, const char *name, json_t *value);
 

@@ -8,9 +8,8 @@
 
 #include <cmocka.h>
 
-#include "ctrlplane/cli/commands.h"
+#include "ctrlplane/control_test_support.h"
 #include "ctrlplane/server.h"
-#include "ctrlplane/test_support.h"
 #include "tls/tls.h"
 
 #include <errno.h>
@@ -25,6 +24,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+int tgctl_main(int argc, char **argv); /* of cli/, which stands above: linked, not included */
 
 struct fixture {
     struct place place;

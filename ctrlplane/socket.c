@@ -59,9 +59,9 @@ int server_listen(const char *path, int gid, char problem[640])
                  sizeof address.sun_path - 1);
         return -1;
     }
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     char directory[sizeof address.sun_path];
-    strcpy(directory, path);
+    memcpy(directory, path, strlen(path) + 1);
     char *slash = strrchr(directory, '/');
     if (slash && slash != directory) {
         *slash = 0;

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "ctrlplane/control_test_support.h"
 #include "ctrlplane/model.h"
 #include "ctrlplane/prefix.h"
-#include "ctrlplane/test_support.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -197,7 +197,7 @@ static void failed_save_keeps_the_old_file(void **state)
     /* a directory that is not empty stands where the fresh file would be made */
     snprintf(blocker, sizeof blocker, "%s.new", f->store.path);
     assert_int_equal(mkdir(blocker, 0700), 0);
-    strcat(blocker, "/x");
+    snprintf(blocker, sizeof blocker, "%s.new/x", f->store.path);
     assert_int_equal(mkdir(blocker, 0700), 0);
     json_t *other = model_small(2);
     assert_int_equal(store_save(&f->store, other, problem), TG_SYSTEM);

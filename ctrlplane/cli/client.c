@@ -132,7 +132,7 @@ static bool escaped_add(char *path, unsigned cap, const char *text)
     size_t n = strlen(path);
     bool fits = escaped && n + strlen(escaped) < cap;
     if (fits)
-        strcpy(path + n, escaped);
+        memcpy(path + n, escaped, strlen(escaped) + 1);
     curl_free(escaped);
     return fits;
 }
@@ -142,7 +142,7 @@ bool client_segment_add(char *path, unsigned cap, const char *segment)
     size_t n = strlen(path);
     if (n + 2 > cap)
         return false;
-    strcpy(path + n, "/");
+    memcpy(path + n, "/", 2);
     return escaped_add(path, cap, segment);
 }
 

@@ -40,8 +40,9 @@ char *table_cell(const json_t *value, const char *absent, char *out, size_t cap)
         snprintf(out, cap, "%s", absent ? absent : "-");
     } else if (json_is_array(value)) {
         for (size_t i = 0; i < json_array_size(value); i++) {
-            if (i && strlen(out) + 2 < cap)
-                strcat(out, ",");
+            size_t n = strlen(out);
+            if (i && n + 2 < cap)
+                memcpy(out + n, ",", 2);
             value_append(json_array_get(value, i), out, cap);
         }
     } else {

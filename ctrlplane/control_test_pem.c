@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Certificate and keys for the tests of ctrlplane, made with openssl(1); they protect nothing.
  */
-#include "ctrlplane/test_support.h"
+extern const char test_chain_pem[], test_key_pem[],
+    test_other_key_pem[]; /* control_test_support.h */
 
 const char test_chain_pem[] = "-----BEGIN CERTIFICATE-----\n"
                               "MIIBnjCCAUSgAwIBAgIUImGKXIoQt/0QuwHaLoUtIDKk94UwCgYIKoZIzj0EAwIw\n"

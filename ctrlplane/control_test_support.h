@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * A data plane for tests. See test_support.h.
+ * For the tests of ctrlplane: a data plane in one thread that takes commands and acknowledges as a real one does (or
+ * refuses, or sleeps), temporary directories, and requests to the API without a server.
  */
-#include "ctrlplane/test_support.h"
+#ifndef CTRLPLANE_CONTROL_TEST_SUPPORT_H
+#define CTRLPLANE_CONTROL_TEST_SUPPORT_H
+
+#include "ctrlplane/api.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,20 +13,42 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
+#include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-void place_make(struct place *place)
+/* How a worker answers COMMAND_USE. */
+enum fake_mood { FAKE_APPLY, FAKE_IGNORE, FAKE_REFUSE };
+
+struct fake {
+    struct region region;
+    pthread_t thread;
+    _Atomic bool stop;
+    _Atomic int mood[TG_WORKERS_MAX]; /* enum fake_mood */
+    _Atomic unsigned refuse_times;    /* FAKE_REFUSE: how often, then it applies */
+    _Atomic unsigned commands;        /* taken so far */
+};
+
+struct place {
+    char directory[64]; /* temporary, removed by place_remove */
+    struct config config;
+};
+
+/* A self-signed certificate with its key for tests (made with openssl(1), P-256, valid to 2125). */
+extern const char test_chain_pem[], test_key_pem[], test_other_key_pem[];
+
+/* A temporary directory, and a configuration that has everything in it. */
+static inline void place_make(struct place *place)
 {
     struct config *c = &place->config;
     memset(place, 0, sizeof *place);
-    strcpy(place->directory, "/tmp/tidegate-test-XXXXXX");
+    memcpy(place->directory, "/tmp/tidegate-test-XXXXXX", sizeof "/tmp/tidegate-test-XXXXXX");
     assert_non_null(mkdtemp(place->directory));
-    strcpy(c->node_name, "test");
+    memcpy(c->node_name, "test", sizeof "test");
     snprintf(c->region, sizeof c->region, "%s/region", place->directory);
     snprintf(c->socket, sizeof c->socket, "%s/ctl.sock", place->directory);
     snprintf(c->state, sizeof c->state, "%s/state", place->directory);
@@ -31,17 +57,30 @@ void place_make(struct place *place)
     c->node_slot = 5;
 }
 
-static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline void tree_remove(const char *path)
 {
-    return remove(path);
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        char inner[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name) >= (int)sizeof inner)
+            continue;
+        if (remove(inner) != 0) /* a directory that is not empty */
+            tree_remove(inner);
+    }
+    if (directory)
+        closedir(directory);
+    remove(path);
 }
 
-void place_remove(struct place *place)
+static inline void place_remove(struct place *place)
 {
-    nftw(place->directory, entry_remove, 8, FTW_DEPTH | FTW_PHYS);
+    tree_remove(place->directory);
 }
 
-static void command_obey(struct fake *fake, unsigned worker, const struct command *command)
+static inline void command_obey(struct fake *fake, unsigned worker, const struct command *command)
 {
     struct region_worker *w = region_worker(&fake->region, worker);
     int mood = atomic_load(&fake->mood[worker]);
@@ -61,7 +100,7 @@ static void command_obey(struct fake *fake, unsigned worker, const struct comman
     }
 }
 
-static void *fake_run(void *arg)
+static inline void *fake_run(void *arg)
 {
     struct fake *fake = arg;
     while (!atomic_load(&fake->stop)) {
@@ -79,7 +118,7 @@ static void *fake_run(void *arg)
 }
 
 /* What a worker does at its start: take what is current. */
-static void current_take(struct fake *fake, unsigned worker)
+static inline void current_take(struct fake *fake, unsigned worker)
 {
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
         struct span block;
@@ -89,7 +128,9 @@ static void current_take(struct fake *fake, unsigned worker)
     }
 }
 
-void fake_start(struct fake *fake, const struct place *place, unsigned workers, uint64_t boot_id)
+/* Make the region and run its workers. */
+static inline void fake_start(struct fake *fake, const struct place *place, unsigned workers,
+                              uint64_t boot_id)
 {
     char problem[256];
     memset(fake, 0, sizeof *fake);
@@ -105,7 +146,8 @@ void fake_start(struct fake *fake, const struct place *place, unsigned workers, 
     assert_int_equal(pthread_create(&fake->thread, NULL, fake_run, fake), 0);
 }
 
-void fake_settle(struct fake *fake)
+/* Wait until every worker has the current generations in force. */
+static inline void fake_settle(struct fake *fake)
 {
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
         uint64_t number = atomic_load(&fake->region.layout->directory.current[kind]) >> 8;
@@ -115,7 +157,7 @@ void fake_settle(struct fake *fake)
     }
 }
 
-void fake_stop(struct fake *fake)
+static inline void fake_stop(struct fake *fake)
 {
     atomic_store(&fake->stop, true);
     pthread_join(fake->thread, NULL);
@@ -124,8 +166,16 @@ void fake_stop(struct fake *fake)
     region_close(&fake->region);
 }
 
-struct api_response api_ask(struct control *control, const char *method, const char *path,
-                            const char *body)
+/* The string member of an object, "" when there is none; borrowed. */
+static inline const char *json_text(const json_t *object, const char *member)
+{
+    const char *text = json_string_value(json_object_get(object, member));
+    return text ? text : "";
+}
+
+/* One request; `body` may be NULL, the query is part of the path ("?a=b&c=d", unescaped). */
+static inline struct api_response api_ask(struct control *control, const char *method,
+                                          const char *path, const char *body)
 {
     char copy[1024], *save = NULL;
     snprintf(copy, sizeof copy, "%s", path);
@@ -148,8 +198,9 @@ struct api_response api_ask(struct control *control, const char *method, const c
     return response;
 }
 
-json_t *api_expect(struct control *control, const char *method, const char *path, const char *body,
-                   unsigned status)
+/* The same, asserting the status; the answer's body is a new reference. */
+static inline json_t *api_expect(struct control *control, const char *method, const char *path,
+                                 const char *body, unsigned status)
 {
     struct api_response r = api_ask(control, method, path, body);
     if (r.status != status) {
@@ -161,8 +212,9 @@ json_t *api_expect(struct control *control, const char *method, const char *path
     return r.body;
 }
 
-void api_expect_problem(struct control *control, const char *method, const char *path,
-                        const char *body, unsigned status, const char *pointer)
+/* Asserts status and pointer of a problem. */
+static inline void api_expect_problem(struct control *control, const char *method, const char *path,
+                                      const char *body, unsigned status, const char *pointer)
 {
     json_t *p = api_expect(control, method, path, body, status);
     assert_int_equal(json_integer_value(json_object_get(p, "status")), status);
@@ -175,8 +227,4 @@ void api_expect_problem(struct control *control, const char *method, const char 
     json_decref(p);
 }
 
-const char *json_text(const json_t *object, const char *member)
-{
-    const char *text = json_string_value(json_object_get(object, member));
-    return text ? text : "";
-}
+#endif
