@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The steps of a transaction (waf.h). Called by proxy/ on the packet path: no allocation, no locks, no clock. HTTP's
- * values are in waf_head.c, the engine in waf_scan.c, memory in waf_worker.c.
+ * The steps of a transaction (waf.h). Called by proxy/ on the packet path: no allocation, no
+ * locks, no clock. HTTP's values are in waf_head.c, the engine in waf_scan.c, memory in
+ * waf_worker.c.
  */
 #include "waf/waf.h"
 
@@ -61,8 +62,8 @@ static void body_bytes(struct waf_tx *tx, struct span bytes)
     waf_scan_stream(tx, WAF_IN_BODY, tx->bench->body[tx->slot], bytes);
 }
 
-/* The last bytes of a subject. One that lies in them from its start needs no stream: a block scan says the same and
- * costs less than half for the short values that forms are made of. */
+/* The last bytes of a subject. One that lies in them from its start needs no stream: a block
+ * scan says the same and costs less than half for the short values that forms are made of. */
 static void body_last_bytes(struct waf_tx *tx, struct span bytes)
 {
     if (!tx->body_dirty) {

@@ -112,7 +112,8 @@ static void single_bytes(void **state)
         assert_int_equal(byte_by_byte(clean_forms[i]).verdict, WAF_PASS);
 }
 
-/* Two transactions of one worker, their pieces interleaved: no state leaks from one to the other. */
+/* Two transactions of one worker, their pieces interleaved: no state leaks from one to the
+ * other. */
 static void two_bodies_interleaved(void **state)
 {
     struct field field = field_make("Content-Type", FORM);
@@ -229,8 +230,8 @@ static void random_cuts(void **state)
     }
 }
 
-/* An upload of pictures or archives is no attack: random bytes match nothing (signatures of four bytes would, in a
- * hundred megabytes). In every content type that the scan tells apart. */
+/* An upload of pictures or archives is no attack: random bytes match nothing (signatures of four
+ * bytes would, in a hundred megabytes). In every content type that the scan tells apart. */
 static void random_uploads_pass(void **state)
 {
     static const char *const types[] = {FORM, "application/octet-stream"};

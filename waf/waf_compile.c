@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Rules to a program blob. Called by the control plane and by tests; cold, may take seconds. Knows nothing of
- * transactions.
+ * Rules to a program blob. Called by the control plane and by tests; cold, may take seconds.
+ * Knows nothing of transactions.
  */
 #include "waf/waf_program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* SINGLEMATCH: one report a subject is enough for a verdict, and keeps scans cheap. No UTF8: bytes as they are, a
- * peer may send anything. No ALLOWEMPTY: a pattern that matches nothing matches everything. */
+/* SINGLEMATCH: one report a subject is enough for a verdict, and keeps scans cheap. No UTF8:
+ * bytes as they are, a peer may send anything. No ALLOWEMPTY: a pattern that matches nothing
+ * matches everything. */
 #define COMPILE_FLAGS (HS_FLAG_CASELESS | HS_FLAG_DOTALL | HS_FLAG_SINGLEMATCH)
 
 /* Hyperscan wants arrays of terminated strings; this is one set of them, made once. */
@@ -88,8 +89,8 @@ static enum tg_err rules_check(const struct waf_rule rules[], unsigned count, un
     return TG_OK;
 }
 
-/* Parse each pattern alone first: the report then names the first bad rule whatever database it goes to. Width 0 ("a*", "^",
- * "\b") would match in every value: that is a slip, not a rule. */
+/* Parse each pattern alone first: the report then names the first bad rule whatever database it
+ * goes to. Width 0 ("a*", "^", "\b") would match in every value: that is a slip, not a rule. */
 static enum tg_err patterns_check(const struct compile_input *in, unsigned *bad, char problem[256])
 {
     for (unsigned i = 0; i < in->count; i++) {

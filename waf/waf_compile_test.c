@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Compiling rules and opening blobs: what is refused and how it is named, and damage anywhere in a blob.
+ * Compiling rules and opening blobs: what is refused and how it is named, and damage anywhere in
+ * a blob.
  */
 #include "waf/waf_test_help.h"
 
@@ -55,7 +56,8 @@ static void bad_patterns_are_named(void **state)
     }
 }
 
-/* Some patterns parse alone and are refused only when a database is built; the index must still be right. */
+/* Some patterns parse alone and are refused only when a database is built; the index must still
+ * be right. */
 static void patterns_too_large_are_named(void **state)
 {
     for (unsigned target = WAF_IN_URI; target <= WAF_IN_RESP_BODY; target <<= 1) {
@@ -211,7 +213,8 @@ static void blob_sign(uint8_t *blob, size_t len)
     memcpy(blob, &header, sizeof header);
 }
 
-/* Lies with a right checksum: offsets out of range, counts, targets, databases that do not belong. */
+/* Lies with a right checksum: offsets out of range, counts, targets, databases that do not
+ * belong. */
 static void lies_are_refused(void **state)
 {
     uint8_t *blob;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * See waf_decode.h. Called for every byte of bodies: no allocation, no tables beyond a few compares.
+ * See waf_decode.h. Called for every byte of bodies: no allocation, no tables beyond a few
+ * compares.
  */
 #include "waf/waf_decode.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Streaming URL decoder: %XX and, where asked, '+' (RFC 3986 s2.1; WHATWG URL, urlencoded parsing). Used by waf.c
- * for values that lie in memory and by waf_form.c for bodies cut anywhere. Knows no targets and no rules.
+ * Streaming URL decoder: %XX and, where asked, '+' (RFC 3986 s2.1; WHATWG URL, urlencoded parsing).
+ * Used by waf.c for values that lie in memory and by waf_form.c for bodies cut anywhere. Knows no
+ * targets and no rules.
  *
  * A '%' that two hex digits do not follow stays as it is, as browsers and servers keep it.
  */
@@ -18,8 +19,8 @@ struct waf_decode {
 /* Most bytes that one input byte, or the end, can release. */
 #define WAF_DECODE_RELEASE_MAX 3
 
-/* Feed one raw byte; writes the bytes that it releases to out (room for WAF_DECODE_RELEASE_MAX) and returns how many.
- * plus_is_space: '+' means a space (queries and forms), else it stays. */
+/* Feed one raw byte; writes the bytes that it releases to out (room for WAF_DECODE_RELEASE_MAX)
+ * and returns how many. plus_is_space: '+' means a space (queries and forms), else it stays. */
 unsigned waf_decode_byte(struct waf_decode *d, uint8_t byte, bool plus_is_space, uint8_t *out);
 
 /* The value ends: what was held is released as it is; the decoder is fresh again. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The URL decoder and the form splitter: known answers, and the property that cuts never change the result.
+ * The URL decoder and the form splitter: known answers, and the property that cuts never change
+ * the result.
  */
 #include "waf/waf_test_help.h"
 
@@ -60,8 +61,9 @@ static void every_byte_round_trips(void **state)
     }
 }
 
-/* The subjects of a form as one string: each in brackets, bytes as they are. The pieces are cut by `cuts`: a
- * piece length for each turn, 0 ends the list and means the rest. cap is the decoder's room. */
+/* The subjects of a form as one string: each in brackets, bytes as they are. The pieces are cut
+ * by `cuts`: a piece length for each turn, 0 ends the list and means the rest. cap is the
+ * decoder's room. */
 static size_t subjects(struct span form_bytes, const size_t cuts[], size_t cap, uint8_t *text)
 {
     struct waf_form form;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * See waf_head.h. Hot path: decodes into the worker's one buffer, which is free again after each value.
+ * See waf_head.h. Hot path: decodes into the worker's one buffer, which is free again after each
+ * value.
  */
 #include "waf/waf_head.h"
 
@@ -17,8 +18,8 @@ static void scan_decoded(struct waf_tx *tx, unsigned where, struct span value, b
     waf_scan_value(tx, where, span_make(decoded, n));
 }
 
-/* Names and values of a query, decoded. The raw target was scanned before, so a query without any escape still
- * needs this: only here do its values have a start and an end. */
+/* Names and values of a query, decoded. The raw target was scanned before, so a query without
+ * any escape still needs this: only here do its values have a start and an end. */
 static void scan_query(struct waf_tx *tx, struct span query)
 {
     struct waf_form form;
@@ -61,8 +62,8 @@ static void scan_both(struct waf_tx *tx, unsigned where, struct span value)
     scan_decoded(tx, where, value, true);
 }
 
-/* Each pair of a Cookie field (RFC 6265 s4.2.1) alone, so that a ';' between two cookies is not seen as one in a shell
- * command. */
+/* Each pair of a Cookie field (RFC 6265 s4.2.1) alone, so that a ';' between two cookies is not
+ * seen as one in a shell command. */
 static void scan_cookie(struct waf_tx *tx, struct span value)
 {
     while (value.len > 0) {

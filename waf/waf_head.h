@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The values of a request head and how each is decoded before the scan. Inside waf/ only: waf.c calls it.
+ * The values of a request head and how each is decoded before the scan. Inside waf/ only: waf.c
+ * calls it.
  */
 #ifndef WAF_WAF_HEAD_H
 #define WAF_WAF_HEAD_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Opens a program blob: checks every byte that it will rely on, brings the databases into this process's memory. Cold;
- * called by the data plane's housekeeping and by tests.
+ * Opens a program blob: checks every byte that it will rely on, brings the databases into this
+ * process's memory. Cold; called by the data plane's housekeeping and by tests.
  */
 #include "waf/waf_program.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The program blob's bytes and the opened program. Shared by waf_compile.c (writes), waf_program.c (opens) and the scanning
- * side; not for users of waf.h.
+ * The program blob's bytes and the opened program. Shared by waf_compile.c (writes), waf_program.c
+ * (opens) and the scanning side; not for users of waf.h.
  *
  *   blob: header | rule entries | messages | serialized databases, each 64-byte aligned
  *
- * Offsets count from the blob's first byte; numbers are the machine's own order, because the databases inside are made for
- * this machine's processor family anyway. The reader assumes no alignment and trusts nothing before the checksum has
- * matched and every offset was checked.
+ * Offsets count from the blob's first byte; numbers are the machine's own order, because the
+ * databases inside are made for this machine's processor family anyway. The reader assumes no
+ * alignment and trusts nothing before the checksum has matched and every offset was checked.
  */
 #ifndef WAF_WAF_PROGRAM_H
 #define WAF_WAF_PROGRAM_H
@@ -33,8 +33,8 @@ enum waf_database {
 #define WAF_HEAD_TARGETS (WAF_IN_URI | WAF_IN_HEADERS | WAF_IN_USER_AGENT | WAF_IN_COOKIE)
 #define WAF_ALL_TARGETS  (WAF_HEAD_TARGETS | WAF_IN_BODY | WAF_IN_RESP_BODY)
 
-/* Which targets' rules go into a database. Those for bodies are in the block-mode one too: form values that arrive in one
- * piece are scanned there. */
+/* Which targets' rules go into a database. Those for bodies are in the block-mode one too: form
+ * values that arrive in one piece are scanned there. */
 static inline unsigned waf_database_targets(enum waf_database db)
 {
     return db == WAF_DB_BLOCK  ? WAF_HEAD_TARGETS | WAF_IN_BODY

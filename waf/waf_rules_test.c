@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The demonstration rules of scripts/waf-rules.json: attacks are blocked, ordinary traffic passes, and what a clean
- * request costs is printed.
+ * The demonstration rules of scripts/waf-rules.json: attacks are blocked, ordinary traffic
+ * passes, and what a clean request costs is printed.
  */
 #include "waf/waf_test_help.h"
 

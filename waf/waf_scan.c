@@ -12,7 +12,8 @@ struct scan {
     unsigned where;
 };
 
-/* Keep a match; one entry a rule and target. A blocking match always finds room: it takes the last entry. */
+/* Keep a match; one entry a rule and target. A blocking match always finds room: it takes the
+ * last entry. */
 static void match_keep(struct waf_tx *tx, const struct waf_match *match)
 {
     for (unsigned i = 0; i < tx->match_count; i++)
@@ -24,7 +25,8 @@ static void match_keep(struct waf_tx *tx, const struct waf_match *match)
         tx->matches[WAF_MATCHES_MAX - 1] = *match;
 }
 
-/* Of the targets that both the rule and the subject have, the one to report: a cookie rather than a header. */
+/* Of the targets that both the rule and the subject have, the one to report: a cookie rather
+ * than a header. */
 static enum waf_target most_specific(unsigned hit)
 {
     unsigned specific = hit & ~(unsigned)WAF_IN_HEADERS;
@@ -59,7 +61,8 @@ void waf_scan_refuse(struct waf_tx *tx, enum waf_target where, const char *why)
     tx->verdict = WAF_BLOCK;
 }
 
-/* Termination is our own doing, in on_match; anything else than success means that bytes were not inspected. */
+/* Termination is our own doing, in on_match; anything else than success means that bytes were
+ * not inspected. */
 static void result_check(struct waf_tx *tx, unsigned where, hs_error_t result)
 {
     if (TG_UNLIKELY(result != HS_SUCCESS && result != HS_SCAN_TERMINATED))

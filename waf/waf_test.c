@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The steps of a transaction: where each target looks, what a match does, limits, and programs that come and go under a
- * working worker. Bodies cut anywhere are in waf_body_test.c.
+ * The steps of a transaction: where each target looks, what a match does, limits, and programs
+ * that come and go under a working worker. Bodies cut anywhere are in waf_body_test.c.
  */
 #include "waf/waf_test_help.h"
 
@@ -314,7 +314,8 @@ static void programs_are_prepared_and_released(void **state)
         waf_program_close(more[i]);
 }
 
-/* A transaction in the middle of a body goes on under its own program when the next one is in force. */
+/* A transaction in the middle of a body goes on under its own program when the next one is in
+ * force. */
 static void old_transactions_keep_their_program(void **state)
 {
     static const struct waf_rule old_rules[] = {RULE(21, WAF_IN_BODY, "oldword", true)};
@@ -344,8 +345,9 @@ static void old_transactions_keep_their_program(void **state)
     rig_close(&new);
 }
 
-/* What housekeeping does while a worker scans: opens and prepares the next program, tells the worker, waits until it
- * has taken it and the old one's transactions have finished, releases and closes the old one. */
+/* What housekeeping does while a worker scans: opens and prepares the next program, tells the
+ * worker, waits until it has taken it and the old one's transactions have finished, releases and
+ * closes the old one. */
 struct swap {
     struct waf_rig rig;
     _Atomic(struct waf_program *) offered, taken;

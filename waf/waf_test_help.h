@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What several of waf's tests need: cmocka, a program from rules, one from scripts/waf-rules.json (with WAF_RULES_JSON
- * defined), a head made of strings. Included by tests only.
+ * What several of waf's tests need: cmocka, a program from rules, one from
+ * scripts/waf-rules.json (with WAF_RULES_JSON defined), a head made of strings. Included by
+ * tests only.
  */
 #ifndef WAF_WAF_TEST_HELP_H
 #define WAF_WAF_TEST_HELP_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Makes and gives back a worker's scanning memory (waf_worker.h). Cold: housekeeping and tests call it; nothing here runs
- * while packets wait, save waf_worker_bench.
+ * Makes and gives back a worker's scanning memory (waf_worker.h). Cold: housekeeping and tests
+ * call it; nothing here runs while packets wait, save waf_worker_bench.
  */
 #include "waf/waf_worker.h"
 

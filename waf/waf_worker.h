@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * A worker's scanning memory: transactions, and a bench for each prepared program. Inside waf/ only: waf_worker.c
- * makes it, waf_scan.c and waf.c use it.
+ * A worker's scanning memory: transactions, and a bench for each prepared program. Inside waf/
+ * only: waf_worker.c makes it, waf_scan.c and waf.c use it.
  *
- * A bench holds what Hyperscan writes to while it scans one program's databases: a scratch, and a body stream and a
- * response stream for every transaction slot. A bench is complete before it is published, so another thread may prepare
- * the next program while the worker scans under this one.
+ * A bench holds what Hyperscan writes to while it scans one program's databases: a scratch, and
+ * a body stream and a response stream for every transaction slot. A bench is complete before it
+ * is published, so another thread may prepare the next program while the worker scans under this
+ * one.
  */
 #ifndef WAF_WAF_WORKER_H
 #define WAF_WAF_WORKER_H
@@ -40,8 +41,8 @@ struct waf_tx {
     struct waf_match matches[WAF_MATCHES_MAX];
 };
 
-/* Written by the preparing thread. `program` goes last when a bench is published and first when it is withdrawn: who
- * looks for another program never touches a bench that is being freed. */
+/* Written by the preparing thread. `program` goes last when a bench is published and first when
+ * it is withdrawn: who looks for another program never touches a bench that is being freed. */
 struct waf_place {
     _Atomic(const struct waf_program *) program; /* NULL: free */
     struct waf_bench *bench;

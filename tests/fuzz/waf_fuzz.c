@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * libFuzzer: a form body and a raw body, cut as the input says, give the same matches as in one piece; a head of the
- * same bytes never trips anything. Input: one byte of flags, one seed byte for the cuts, then the body.
+ * libFuzzer: a form body and a raw body, cut as the input says, give the same matches as in one
+ * piece; a head of the same bytes never trips anything. Input: one byte of flags, one seed byte
+ * for the cuts, then the body.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,8 +80,8 @@ static struct outcome body_run(const char *type, struct span body, uint8_t seed)
     return outcome;
 }
 
-/* The same verdict; without a block also the same rules. (A block ends the scan, and which rules at the same place were
- * reported before it is the engine's choice.) */
+/* The same verdict; without a block also the same rules. (A block ends the scan, and which rules
+ * at the same place were reported before it is the engine's choice.) */
 static void outcomes_equal(const struct outcome *a, const struct outcome *b)
 {
     require(a->verdict == b->verdict, "verdict depends on the cut");
