@@ -73,7 +73,7 @@ static void client_finish(struct proxy *p, struct client *c, bool linger)
  * would make it throw our answer away unread (RFC 9112 s9.6). */
 static enum step client_closing(struct proxy *p, struct client *c)
 {
-    if (c->stream.tls && c->stream.error == TG_OK)
+    if (c->stream.tls && c->stream.error == TG_OK && !c->cut)
         tls_shutdown(c->stream.tls);
     if (!stream_flush(p, &c->stream))
         return STEP_WAIT;
@@ -160,7 +160,9 @@ static enum step client_idle(struct proxy *p, struct client *c)
 static enum step client_request_ended(struct proxy *p, struct client *c)
 {
     struct request *r = c->request;
-    bool aborted = r->phase == REQUEST_ABORT, keep = r->keep_client, whole = r->up.done;
+    bool aborted = r->phase == REQUEST_ABORT, whole = r->up.done;
+    bool keep = r->keep_client && r->phase == REQUEST_END;
+    c->cut = r->phase == REQUEST_CUT;
     if (c->stream.error == TG_BAD_INPUT)
         stats_count(p->stats, TG_C_tls_bad_records);
     c->request = NULL;

@@ -129,6 +129,7 @@ enum request_phase {
     REQUEST_FORWARD,  /* our head goes to the origin */
     REQUEST_EXCHANGE, /* body to the origin, response to the client, both at once */
     REQUEST_REPLY,    /* our own answer goes out instead */
+    REQUEST_CUT,      /* the answer breaks off: what there is goes out, then FIN without its end */
     REQUEST_ABORT,    /* nothing sensible can be said any more: RST */
     REQUEST_END,      /* all said */
 };
@@ -209,6 +210,7 @@ struct client {
     bool https;
     bool expired; /* the deadline has passed */
     bool linger;  /* unread bytes remain: close gently */
+    bool cut;     /* the last answer is not whole: no close_notify, which would say that it is */
 };
 
 struct run_queue {
@@ -283,7 +285,7 @@ void client_free(struct proxy *p, struct client *c);      /* RST if the stream s
 struct request *request_begin(struct proxy *p, struct client *c); /* NULL: pools empty */
 enum step request_step(struct proxy *p, struct request *r);       /* STEP_NEXT: it has ended */
 void request_expire(struct proxy *p, struct request *r);
-/* Leave the normal order: answer with `status` if nothing was said yet, else reset the client. */
+/* Leave the normal order: answer with `status` if nothing was said yet, else cut the answer off. */
 void request_fail(struct proxy *p, struct request *r, unsigned status);
 /* The origin connection died or ended too early: once more, 502, or reset. */
 void request_origin_lost(struct proxy *p, struct request *r);

@@ -51,7 +51,9 @@ void request_fail(struct proxy *p, struct request *r, unsigned status)
     origin_abort(p, r);
     response_storage_release(p, r);
     if (r->response_begun || r->response_sent > 0) {
-        r->phase = REQUEST_ABORT; /* a truncated answer must look like one */
+        /* A truncated answer must look like one: where the end of the connection is the end of the
+         * body, only RST does. */
+        r->phase = r->down.out == HTTP_UNTIL_CLOSE ? REQUEST_ABORT : REQUEST_CUT;
         return;
     }
     r->status = (uint16_t)status;
@@ -292,6 +294,7 @@ enum step request_step(struct proxy *p, struct request *r)
         case REQUEST_REPLY:
             step = request_reply(p, r);
             break;
+        case REQUEST_CUT:
         case REQUEST_ABORT:
         case REQUEST_END:
             return STEP_NEXT;
@@ -321,6 +324,8 @@ static void exchange_expire(struct proxy *p, struct request *r)
     if (up == (waits == BODY_WAITS_SOURCE)) { /* the client sends, or takes, too slowly */
         stats_count(p->stats, TG_C_proxy_client_timeout);
         request_fail(p, r, 408);
+        if (r->phase == REQUEST_CUT) /* it would not take the rest either */
+            r->phase = REQUEST_ABORT;
     } else {
         stats_count(p->stats, TG_C_origin_timeout);
         request_fail(p, r, 504);
