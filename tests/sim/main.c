@@ -18,7 +18,7 @@ struct options {
 static const struct {
     const char *name;
     sim_scenario *run;
-} scenarios[] = {{"tcp", scenario_tcp}};
+} scenarios[] = {{"tcp", scenario_tcp}, {"http", scenario_http}};
 
 /* For the handler of a crash: which seed was it? */
 static uint64_t running_seed;
