@@ -184,8 +184,7 @@ static const char *const clean_values[] = {
     "JSON {\"a\": 1, \"b\": [1,2,3]}",
     "{\"query\":\"{ user(id: 1) { name } }\"}",
     "4 (four) items",
-    "Gr\xc3\xbc\xc3\x9f"
-    "e aus M\xc3\xbcnchen",
+    "Gr\303\274\303\237e aus M\303\274nchen",
     "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe3\x81\xae\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88",
     "l'amour ou la haine",
     "l'eau and l'air",
