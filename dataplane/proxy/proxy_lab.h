@@ -143,6 +143,8 @@ struct lab_conn *lab_origin_conn(struct lab *lab, unsigned n);      /* the n-th 
 /* Parse the next request of a connection: true when its head and body are complete. *head's spans are into
  * c->in; *body is the de-framed body (copied, static). */
 bool lab_request(struct lab_conn *c, struct http_head *head, struct span *body);
+/* What an origin connection has received so far was cipher text: give it to c->tls. */
+void lab_feed_tls(struct lab_conn *c);
 /* Answer every complete request with lab->answer. */
 void lab_serve_answer(struct lab *lab, struct lab_conn *c);
 

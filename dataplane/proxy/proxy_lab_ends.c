@@ -159,6 +159,15 @@ static void tls_take(struct lab_conn *c, struct span bytes)
     }
 }
 
+void lab_feed_tls(struct lab_conn *c)
+{
+    struct lab_bytes cipher = c->in;
+    c->in = (struct lab_bytes){0};
+    bytes_add(&c->in, SPAN_EMPTY);
+    tls_take(c, span_make(cipher.data, cipher.len));
+    free(cipher.data);
+}
+
 static bool conn_read(struct lab_conn *c)
 {
     struct span span;

@@ -50,6 +50,10 @@ void request_fail(struct proxy *p, struct request *r, unsigned status)
 {
     origin_abort(p, r);
     response_storage_release(p, r);
+    if (r->client->stream.error != TG_OK) {
+        r->phase = REQUEST_CUT; /* TLS is broken: its alert is the answer */
+        return;
+    }
     if (r->response_begun || r->response_sent > 0) {
         /* A truncated answer must look like one: where the end of the connection is the end of the
          * body, only RST does. */
