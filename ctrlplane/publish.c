@@ -134,7 +134,10 @@ void publish_look(struct control *c)
         publish_detach(c, "another tidegate-ctl holds the region");
         return;
     default:
-        snprintf(why, sizeof why, "the region cannot be attached: %s", tg_err_text(err));
+        snprintf(
+            why, sizeof why,
+            "the region cannot be attached: %s (is this user in the group of the configuration?)",
+            tg_err_text(err));
         publish_detach(c, why);
     }
 }
