@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Congestion controls alone: growth and reduction by the numbers of RFC 5681, 3465, 6928, 9438, and no
+ * overflow at the ends of every range.
+ */
+#include "tcp/tcp_test_support.h"
+
+#define MSS 1000u
+
+static struct tcp_pcb *fresh(const struct tcp_congestion *c)
+{
+    struct tcp_pcb *pcb = aligned_alloc(TG_CACHE_LINE, sizeof *pcb);
+    memset(pcb, 0, sizeof *pcb);
+    pcb->mss = MSS;
+    pcb->cwnd = tcp_initial_window(pcb);
+    pcb->ssthresh = UINT32_MAX / 2;
+    pcb->congestion = c;
+    pcb->srtt = 50 * TG_MS;
+    c->start(pcb);
+    return pcb;
+}
+
+/* One round trip: as many ACKs of two segments as fit in cwnd. */
+static void round_trip(struct tcp_pcb *pcb, tg_ns *now)
+{
+    for (uint32_t left = pcb->cwnd; left >= 2 * MSS; left -= 2 * MSS)
+        pcb->congestion->acked(pcb, 2 * MSS, *now);
+    *now += pcb->srtt;
+}
+
+static void congest(struct tcp_pcb *pcb, tg_ns now)
+{
+    pcb->snd_una = 5;
+    pcb->snd_nxt = pcb->snd_una + pcb->cwnd; /* all of it in flight */
+    pcb->congestion->congested(pcb, now);
+    pcb->cwnd = pcb->ssthresh;
+}
+
+static void initial_window(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_newreno);
+    const uint16_t mss[] = {260, 536, 1448, 1460, 2000, 8960};
+    const uint32_t window[] = {2600, 5360, 14480, 14600, 14600, 17920};
+    for (unsigned i = 0; i < TG_ARRAY_LEN(mss); i++) {
+        pcb->mss = mss[i];
+        assert_int_equal(tcp_initial_window(pcb), window[i]);
+    }
+    free(pcb);
+}
+
+static void slow_start_doubles(void **state)
+{
+    const struct tcp_congestion *both[] = {&tcp_newreno, &tcp_cubic};
+    for (unsigned i = 0; i < 2; i++) {
+        struct tcp_pcb *pcb = fresh(both[i]);
+        tg_ns now = TG_S;
+        for (uint32_t expect = 20000; expect <= 160000; expect *= 2) {
+            round_trip(pcb, &now);
+            assert_int_equal(pcb->cwnd, expect);
+        }
+        pcb->congestion->acked(pcb, 50000, now); /* one huge ACK: two segments at most */
+        assert_int_equal(pcb->cwnd, 162000);
+        pcb->flags |= TCP_F_TIMEOUT;
+        pcb->congestion->acked(pcb, 50000, now); /* after a timeout: one */
+        assert_int_equal(pcb->cwnd, 163000);
+        free(pcb);
+    }
+}
+
+static void newreno_adds_a_segment_a_round_trip(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_newreno);
+    tg_ns now = TG_S;
+    pcb->cwnd = 40000;
+    congest(pcb, now);
+    assert_int_equal(pcb->ssthresh, 20000);
+    for (unsigned i = 1; i <= 10; i++) {
+        round_trip(pcb, &now);
+        assert_true(pcb->cwnd >= 20000 + (i - 1) * MSS && pcb->cwnd <= 20000 + i * MSS);
+    }
+    free(pcb);
+}
+
+static void the_threshold_has_a_floor(void **state)
+{
+    const struct tcp_congestion *both[] = {&tcp_newreno, &tcp_cubic};
+    for (unsigned i = 0; i < 2; i++) {
+        struct tcp_pcb *pcb = fresh(both[i]);
+        pcb->cwnd = MSS;
+        congest(pcb, TG_S);
+        assert_int_equal(pcb->ssthresh, 2 * MSS);
+        pcb->cwnd = 50000;
+        pcb->snd_una = 0;
+        pcb->snd_nxt = 4000; /* little in flight: that counts, not cwnd (RFC 5681 equation 4) */
+        pcb->congestion->congested(pcb, TG_S);
+        assert_int_equal(pcb->ssthresh, i ? 2800 : 2000);
+        free(pcb);
+    }
+}
+
+/* RFC 9438 s4.2: back at W_max after K = cbrt(W_max (1 - 0.7) / 0.4) s, flat there, then beyond. */
+static void cubic_returns_after_k(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_cubic);
+    tg_ns now = 10 * TG_S;
+    pcb->cwnd = 1000 * MSS;
+    congest(pcb, now);
+    assert_int_equal(pcb->cwnd, 700 * MSS);
+    tg_ns start = now; /* K = cbrt(300 / 0.4) = 9.086 s */
+    uint32_t before = 0;
+    while (pcb->cwnd < 995 * MSS) {
+        before = pcb->cwnd;
+        round_trip(pcb, &now);
+        assert_true(pcb->cwnd >= before);
+    }
+    /* 995 segments: 0.4 d^3 = 5, d = 2.32 s before K */
+    tg_ns took = now - start;
+    assert_true(took > 6000 * TG_MS && took < 7600 * TG_MS);
+    while (now - start < 9 * TG_S)
+        round_trip(pcb, &now);
+    assert_true(pcb->cwnd > 998 * MSS && pcb->cwnd < 1003 * MSS);
+    while (now - start < 14 * TG_S) /* 0.4 * 4.9^3 = 47 segments beyond */
+        round_trip(pcb, &now);
+    assert_true(pcb->cwnd > 1030 * MSS && pcb->cwnd < 1070 * MSS);
+    free(pcb);
+}
+
+static void cubic_is_no_slower_than_reno(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_cubic);
+    tg_ns now = TG_S;
+    pcb->srtt = 5 * TG_MS; /* short: the Reno region (s4.3) */
+    pcb->cwnd = 20 * MSS;
+    congest(pcb, now);
+    assert_int_equal(pcb->cwnd, 14 * MSS);
+    for (unsigned i = 0; i < 40; i++)
+        round_trip(pcb, &now);
+    /* alpha 0.53 up to 20 segments (11 round trips), then 1 a round trip */
+    assert_true(pcb->cwnd > 42 * MSS && pcb->cwnd < 52 * MSS);
+    free(pcb);
+}
+
+static void cubic_fast_convergence(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_cubic);
+    pcb->cwnd = 100 * MSS;
+    congest(pcb, TG_S);
+    assert_int_equal(pcb->cc[3], 100 * MSS);
+    congest(pcb, 2 * TG_S); /* at 70, below the last plateau: give way (s4.7) */
+    assert_int_equal(pcb->cc[3], 59500);
+    assert_int_equal(pcb->cwnd, 49 * MSS);
+    free(pcb);
+}
+
+static void nothing_overflows(void **state)
+{
+    const struct tcp_congestion *both[] = {&tcp_newreno, &tcp_cubic};
+    struct prng p;
+    prng_seed(&p, 1);
+    for (unsigned i = 0; i < 40000; i++) {
+        struct tcp_pcb *pcb = fresh(both[i & 1]);
+        pcb->mss = (uint16_t)(260 + prng_below(&p, 8700));
+        pcb->cwnd = pcb->mss + (uint32_t)prng_below(&p, 1u << 30);
+        tg_ns now = TG_S + prng_below(&p, 1000) * TG_S;
+        pcb->srtt = 1 + prng_below(&p, 100 * TG_S);
+        congest(pcb, now);
+        for (unsigned k = 0; k < 10; k++) {
+            now += prng_below(&p, 4) ? prng_below(&p, TG_S) : prng_below(&p, 1000000 * TG_S);
+            uint32_t before = pcb->cwnd;
+            pcb->congestion->acked(pcb, 1 + (uint32_t)prng_below(&p, 1u << 30), now);
+            assert_true(pcb->cwnd >= before && pcb->cwnd <= 1u << 30);
+            assert_true(pcb->cwnd - before <= u32_max(before / 2 + 1, 2u * pcb->mss) || i & 1);
+        }
+        pcb->congestion->idle(pcb);
+        free(pcb);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(initial_window),
+        cmocka_unit_test(slow_start_doubles),
+        cmocka_unit_test(newreno_adds_a_segment_a_round_trip),
+        cmocka_unit_test(the_threshold_has_a_floor),
+        cmocka_unit_test(cubic_returns_after_k),
+        cmocka_unit_test(cubic_is_no_slower_than_reno),
+        cmocka_unit_test(cubic_fast_convergence),
+        cmocka_unit_test(nothing_overflows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
