@@ -314,6 +314,52 @@ static void passing_refusal_is_retried(void **state)
     assert_int_equal(rules_in_force(f)->count, 1);
 }
 
+static void dying_data_plane_is_said(void **state)
+{
+    struct fixture *f = *state;
+    atomic_store(&f->fake.mood[0], FAKE_DIE);
+    atomic_store(&f->fake.mood[1], FAKE_DIE);
+    json_t *p = api_expect(&f->control, "PUT", "/v1/rules/7", "{\"protocol\": \"udp\"}", 504);
+    assert_non_null(strstr(json_text(p, "detail"), "the data plane went away"));
+    assert_true(json_is_true(json_object_get(p, "changed")));
+    assert_null(json_object_get(p, "worker"));
+    json_decref(p);
+    api_expect_problem(&f->control, "PUT", "/v1/rules/8", "{\"protocol\": \"udp\"}", 503, "");
+}
+
+/* Generations that a worker does not let go of fill the slots: a change is refused and leaves no trace. */
+static void full_region_refuses_and_recovers(void **state)
+{
+    struct fixture *f = *state;
+    char body[64];
+    unsigned done = 0;
+    fake_settle(&f->fake);
+    atomic_store(&f->fake.mood[0], FAKE_HOLD);
+    f->control.config.apply_timeout_ms = 50;
+    for (; done < 2 * REGION_SLOTS; done++) {
+        snprintf(body, sizeof body, "{\"source\": \"10.0.%u.0/24\"}", done);
+        struct api_response r = api_ask(&f->control, "PUT", "/v1/rules/7", body);
+        json_decref(r.body);
+        if (r.status == 507)
+            break;
+        assert_true(r.status <= 201);
+    }
+    assert_true(done >= 2 && done < REGION_SLOTS);
+    json_t *rule = api_expect(&f->control, "GET", "/v1/rules/7", NULL, 200), *stored;
+    char why[640];
+    snprintf(body, sizeof body, "10.0.%u.0/24", done - 1);
+    assert_string_equal(json_text(rule, "source"), body);
+    assert_int_equal(store_load(&f->control.store, &stored, why), TG_OK);
+    assert_true(json_equal(stored, f->control.model));
+    json_decref(stored);
+    json_decref(rule);
+    /* the connections end */
+    atomic_store(&f->fake.mood[0], FAKE_APPLY);
+    struct region_worker *w = region_worker(&f->fake.region, 0);
+    atomic_store(&w->oldest[TABLES_RULES], atomic_load(&w->applied[TABLES_RULES]));
+    json_decref(api_expect(&f->control, "PUT", "/v1/rules/7", "{\"protocol\": \"udp\"}", 200));
+}
+
 static void restart_finds_its_tables(void **state)
 {
     struct fixture *f = *state;
@@ -383,6 +429,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(silent_worker_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(refused_change_is_undone, setup, teardown),
         cmocka_unit_test_setup_teardown(passing_refusal_is_retried, setup, teardown),
+        cmocka_unit_test_setup_teardown(dying_data_plane_is_said, setup, teardown),
+        cmocka_unit_test_setup_teardown(full_region_refuses_and_recovers, setup, teardown),
         cmocka_unit_test_setup_teardown(restart_finds_its_tables, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_control_plane_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(table_full_is_said, setup, teardown),

@@ -22,7 +22,13 @@
 #include <unistd.h>
 
 /* How a worker answers COMMAND_USE. */
-enum fake_mood { FAKE_APPLY, FAKE_IGNORE, FAKE_REFUSE };
+enum fake_mood {
+    FAKE_APPLY,
+    FAKE_IGNORE,
+    FAKE_REFUSE,
+    FAKE_HOLD, /* apply, but go on using the old generations too, as long-lived connections do */
+    FAKE_DIE,
+};
 
 struct fake {
     struct region region;
@@ -90,12 +96,15 @@ static inline void command_obey(struct fake *fake, unsigned worker, const struct
         atomic_fetch_sub(&fake->refuse_times, 1);
         atomic_store(&w->refused_kind, command->kind);
         atomic_store(&w->refused_number, command->number);
-    } else if (mood == FAKE_APPLY) {
+    } else if (mood == FAKE_DIE) {
+        w->alive = 0;
+    } else if (mood == FAKE_APPLY || mood == FAKE_HOLD) {
         struct span block;
         /* as a real worker: only what verifies is used */
         if (region_generation(&fake->region, command->kind, command->number, &block) == TG_OK) {
             atomic_store(&w->applied[command->kind], command->number);
-            atomic_store(&w->oldest[command->kind], command->number);
+            if (mood == FAKE_APPLY)
+                atomic_store(&w->oldest[command->kind], command->number);
         }
     }
 }
