@@ -154,11 +154,10 @@ static int program_fail(const char *what)
 static int program_run(struct program *p, const sigset_t *signals)
 {
     char problem[256] = "";
-    if (start_secrets_draw(&p->secrets) != TG_OK)
-        return program_fail("the system gives no random numbers");
-    p->toeplitz = start_toeplitz(&p->secrets);
-    if (!p->toeplitz || tls_start() != TG_OK)
-        return program_fail("out of memory at start");
+    if (start_secrets_draw(&p->config, &p->secrets, &p->toeplitz) != TG_OK)
+        return program_fail("the system gives no random numbers, or no memory");
+    if (tls_start() != TG_OK)
+        return program_fail("OpenSSL does not start");
     if (start_region(&p->config, &p->secrets, &p->region, problem) != TG_OK)
         return program_fail(problem);
     int status = 1;

@@ -47,17 +47,36 @@ int start_read_options(int argc, char **argv, struct start_options *options)
     return options->config_path ? -1 : start_usage(stderr, 2);
 }
 
-enum tg_err start_secrets_draw(struct start_secrets *secrets)
+/* About one RSS key in a thousand leaves some worker without ports of its own (steer_ports_init says
+ * so): then the key is drawn again. */
+static bool start_key_serves(const struct toeplitz *toeplitz, unsigned workers)
 {
-    return getrandom(secrets, sizeof *secrets, 0) == (ssize_t)sizeof *secrets ? TG_OK : TG_SYSTEM;
+    struct steer_ports ports;
+    for (unsigned w = 0; w < workers; w++) {
+        if (steer_ports_init(&ports, toeplitz, w, workers, 1) != TG_OK)
+            return false;
+        steer_ports_free(&ports);
+    }
+    return true;
 }
 
-struct toeplitz *start_toeplitz(const struct start_secrets *secrets)
+enum tg_err start_secrets_draw(const struct config *config, struct start_secrets *secrets,
+                               struct toeplitz **toeplitz)
 {
     struct toeplitz *t = malloc(sizeof *t);
-    if (t)
+    if (!t)
+        return TG_NO_MEMORY;
+    for (unsigned try_number = 0; try_number < 16; try_number++) {
+        if (getrandom(secrets, sizeof *secrets, 0) != (ssize_t)sizeof *secrets)
+            break;
         toeplitz_init(t, secrets->rss_key);
-    return t;
+        if (start_key_serves(t, config->workers)) {
+            *toeplitz = t;
+            return TG_OK;
+        }
+    }
+    free(t);
+    return TG_SYSTEM;
 }
 
 enum tg_err start_region(const struct config *config, const struct start_secrets *secrets,

@@ -23,10 +23,9 @@ struct start_secrets {
     uint64_t seed, boot_id;
     uint8_t rss_key[TOEPLITZ_KEY_BYTES];
 };
-enum tg_err start_secrets_draw(struct start_secrets *secrets);
-
-/* The node's Toeplitz tables under the secret RSS key; the caller frees. NULL: out of memory. */
-struct toeplitz *start_toeplitz(const struct start_secrets *secrets);
+/* Draw them, and make the node's Toeplitz tables under the secret RSS key (the caller frees). */
+enum tg_err start_secrets_draw(const struct config *config, struct start_secrets *secrets,
+                               struct toeplitz **toeplitz);
 
 /* The four below: TG_OK, or `problem` is one sentence with the way out. */
 enum tg_err start_region(const struct config *config, const struct start_secrets *secrets,

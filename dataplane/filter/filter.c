@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * First stage behind the port: parse a burst, drop what is malformed or matches a drop rule. Called
- * by worker, and filter_match by explain and trace. Knows nothing of connections. Floor 2.
+ * First stage behind the port: parse a burst, drop what is malformed or matches a drop rule, verify the
+ * rest. A flood that a rule matches never costs a transport checksum. Called by worker, and
+ * filter_match by explain and trace. Knows nothing of connections. Floor 2.
  *
  * Rules are taken one by one for the whole burst, not packet by packet: a rule is read and its
  * prefixes turned into masks once for up to 32 packets, and the packets' keys stay in the
@@ -197,7 +198,7 @@ static unsigned parse_burst(struct filter *filter, struct buf *burst[], unsigned
         struct buf *b = burst[i];
         enum tg_counter reason = TG_C_none;
         if (!(b->flags & BUF_HANDED_OVER))
-            reason = wire_parse(b, filter->toeplitz);
+            reason = wire_parse_headers(b);
         if (TG_LIKELY(reason == TG_C_none))
             burst[kept++] = b;
         else
@@ -249,15 +250,32 @@ static uint32_t match_burst(struct filter *filter, struct buf *const burst[], un
     return matched;
 }
 
+/* Third stage: what no rule matched is checked to the end. */
+static unsigned verify_burst(struct filter *filter, struct buf *burst[], unsigned n)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct buf *b = burst[i];
+        enum tg_counter reason = TG_C_none;
+        if (!(b->flags & BUF_HANDED_OVER))
+            reason = wire_verify(b, filter->toeplitz);
+        if (TG_LIKELY(reason == TG_C_none))
+            burst[kept++] = b;
+        else
+            drop(filter, b, reason);
+    }
+    return kept;
+}
+
 unsigned filter_burst(struct filter *filter, struct buf *burst[], unsigned n, tg_ns now)
 {
     tg_assert(n <= TG_BURST);
     n = parse_burst(filter, burst, n);
-    if (!filter->rules || filter->rules->count == 0)
-        return n;
-    uint32_t matched = match_burst(filter, burst, n);
+    uint32_t matched = 0;
+    if (filter->rules && filter->rules->count)
+        matched = match_burst(filter, burst, n);
     if (!matched)
-        return n;
+        return verify_burst(filter, burst, n);
     unsigned kept = 0;
     for (unsigned i = 0; i < n; i++) {
         if (matched >> i & 1)
@@ -265,5 +283,5 @@ unsigned filter_burst(struct filter *filter, struct buf *burst[], unsigned n, tg
         else
             burst[kept++] = burst[i];
     }
-    return kept;
+    return verify_burst(filter, burst, kept);
 }

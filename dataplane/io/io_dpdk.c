@@ -37,11 +37,24 @@ static unsigned io_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
 void io_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
 {
     struct io_host *host = pool->arg;
+    struct rte_mbuf *home[TG_BURST];
+    unsigned count = 0;
     for (unsigned i = 0; i < n; i++) {
         struct rte_mbuf *m = rte_pktmbuf_prefree_seg(io_mbuf_of(bufs[i]));
         if (m) /* else the port still reads it, and its completion takes it home */
-            rte_mempool_put(host->frames, m);
+            home[count++] = m;
+        if (count == TG_BURST || (count && i + 1 == n)) {
+            rte_mempool_put_bulk(host->frames, (void **)home, count);
+            count = 0;
+        }
     }
+}
+
+static struct io_clock io_clock_read(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (struct io_clock){rte_rdtsc(), (tg_ns)t.tv_sec * TG_S + (tg_ns)t.tv_nsec};
 }
 
 enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, struct io **out)
@@ -54,11 +67,9 @@ enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, 
     io->host = host;
     io->worker = worker;
     io->stats = stats;
-    struct timespec monotonic;
-    (void)clock_gettime(CLOCK_MONOTONIC, &monotonic);
-    io->base_ns = (tg_ns)monotonic.tv_sec * TG_S + (tg_ns)monotonic.tv_nsec;
-    io->tsc_base = rte_rdtsc();
+    io->clock_first = io->clock = io_clock_read();
     io->ns_per_tsc_q32 = (uint64_t)(((unsigned __int128)TG_S << 32) / rte_get_tsc_hz());
+    io->tsc_resync = rte_get_tsc_hz() / 10;
     for (unsigned p = 0; p < host->port_count; p++)
         io->queue[p] = worker < host->ports[p].caps.queues ? (uint16_t)worker : IO_NO_QUEUE;
     buf_pool_init(&io->pool, io_refill, io_drain, host);
@@ -84,10 +95,27 @@ void io_close(struct io *io)
     rte_free(io);
 }
 
+/* EAL knows the TSC's rate to 10 MHz only. Ten times a second the clock is set by CLOCK_MONOTONIC (a vDSO
+ * read, no syscall) and the rate taken over the whole time since the start. */
+static void io_clock_resync(struct io *io)
+{
+    struct io_clock at = io_clock_read();
+    io->ns_per_tsc_q32 = (uint64_t)(((unsigned __int128)(at.ns - io->clock_first.ns) << 32) /
+                                    (at.tsc - io->clock_first.tsc));
+    io->clock = at;
+}
+
 tg_ns io_now(struct io *io)
 {
-    uint64_t ticks = rte_rdtsc() - io->tsc_base;
-    io->now = (tg_ns)(((unsigned __int128)ticks * io->ns_per_tsc_q32) >> 32) + io->base_ns;
+    uint64_t ticks = rte_rdtsc() - io->clock.tsc;
+    if (TG_UNLIKELY(ticks > io->tsc_resync)) {
+        io_clock_resync(io);
+        ticks = rte_rdtsc() - io->clock.tsc;
+    }
+    tg_ns now = (tg_ns)(((unsigned __int128)ticks * io->ns_per_tsc_q32) >> 32) + io->clock.ns;
+    if (TG_LIKELY(now >
+                  io->now)) /* a resync may have set it back a little: stand still meanwhile */
+        io->now = now;
     return io->now;
 }
 

@@ -37,6 +37,12 @@ struct io_tx_batch {
     struct rte_mbuf *mbufs[TG_BURST * 2];
 };
 
+/* One point in time on both scales. */
+struct io_clock {
+    uint64_t tsc;
+    tg_ns ns; /* CLOCK_MONOTONIC */
+};
+
 struct io {
     struct io_host *host;
     struct stats *stats;
@@ -44,10 +50,10 @@ struct io {
     unsigned first_port; /* who is received from first: rotates */
     unsigned idle_turns; /* io_wait calls in a row: sleep longer and longer */
     tg_ns now;
-    uint64_t tsc_base; /* at base_ns of CLOCK_MONOTONIC: the worker clock starts from there */
-    tg_ns base_ns;
-    uint64_t ns_per_tsc_q32;      /* nanoseconds per TSC tick, 32.32 fixed point */
-    uint16_t queue[IO_PORTS_MAX]; /* IO_NO_QUEUE: another worker's queue serves */
+    struct io_clock clock_first, clock; /* at the start, and at the last resync */
+    uint64_t tsc_resync;                /* ticks after which the clock is set anew */
+    uint64_t ns_per_tsc_q32;            /* nanoseconds per TSC tick, 32.32 fixed point */
+    uint16_t queue[IO_PORTS_MAX];       /* IO_NO_QUEUE: another worker's queue serves */
     struct io_tx_batch tx[IO_PORTS_MAX];
     struct buf_pool pool;
 };

@@ -69,6 +69,11 @@ struct ip_tuple {
  * router and neighbour solicitations to a group. */
 enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz);
 
+/* wire_parse in two halves, so that the filter pays for a flood's headers only: first everything but the
+ * transport checksum and the hash, then, for survivors, these two. Results as above. */
+enum tg_counter wire_parse_headers(struct buf *b);
+enum tg_counter wire_verify(struct buf *b, const struct toeplitz *toeplitz);
+
 /* Accessors; valid after wire_parse returned TG_C_none. */
 static inline const uint8_t *wire_ip(const struct buf *b)
 {

@@ -117,7 +117,7 @@ static enum tg_counter parse_l4(struct buf *b)
     default:
         reason = parse_icmp(b);
     }
-    return reason != TG_C_none ? reason : verify_l4(b);
+    return reason;
 }
 
 /* In the order of RSS: source, destination, ports. The addresses lie side by side in either header,
@@ -134,7 +134,7 @@ static uint32_t parsed_hash(const struct buf *b, const struct toeplitz *toeplitz
     return toeplitz_hash(toeplitz, input, n);
 }
 
-enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz)
+enum tg_counter wire_parse_headers(struct buf *b)
 {
     if (b->len < ETH_BYTES)
         return TG_C_net_short_frame;
@@ -155,15 +155,27 @@ enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz)
     default:
         return TG_C_net_ethertype;
     }
-    if (reason != TG_C_none)
-        return reason;
-    reason = parse_l4(b);
-    if (reason != TG_C_none)
-        return reason;
-    if (!(b->flags & BUF_RX_HASH))
+    if (reason == TG_C_none)
+        reason = parse_l4(b);
+    if (reason == TG_C_none)
+        b->flags |= BUF_PARSED;
+    return reason;
+}
+
+enum tg_counter wire_verify(struct buf *b, const struct toeplitz *toeplitz)
+{
+    if (b->ip_version == 0)
+        return TG_C_none;
+    enum tg_counter reason = verify_l4(b);
+    if (reason == TG_C_none && !(b->flags & BUF_RX_HASH))
         b->rx_hash = parsed_hash(b, toeplitz);
-    b->flags |= BUF_PARSED;
-    return TG_C_none;
+    return reason;
+}
+
+enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz)
+{
+    enum tg_counter reason = wire_parse_headers(b);
+    return reason == TG_C_none ? wire_verify(b, toeplitz) : reason;
 }
 
 struct ip_addr wire_source(const struct buf *b)
