@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The router: path and method to handler, and what all answers have in common. Called by server and tests.
+ * The router: path and method to handler, and what all answers have in common. Called by server and
+ * tests.
  */
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/change.h"
@@ -120,7 +121,7 @@ void api_handle(struct control *control, const struct api_request *request,
     tg_assert(response->status && response->body);
 }
 
-/* --- shared by the handlers ------------------------------------------------------------------------ */
+/* --- shared by the handlers ------------------------------------------------------------ */
 
 json_t *call_body(struct call *call)
 {

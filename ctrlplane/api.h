@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The JSON API without a server: a request in, an answer out. server.c puts HTTP around it; tests call it directly.
- * docs/OPERATIONS.md describes every path.
+ * The JSON API without a server: a request in, an answer out. server.c puts HTTP around it; tests
+ * call it directly. docs/OPERATIONS.md describes every path.
  */
 #ifndef CTRLPLANE_API_H
 #define CTRLPLANE_API_H
@@ -27,7 +27,8 @@ struct api_response {
     uint64_t generation; /* of the tables that a change came into force as; 0: none */
 };
 
-/* Answer one request. Never fails: faults are problem documents (status >= 400). Blocks while a change comes into force. */
+/* Answer one request. Never fails: faults are problem documents (status >= 400). Blocks while a
+ * change comes into force. */
 void api_handle(struct control *control, const struct api_request *request,
                 struct api_response *response);
 

@@ -37,8 +37,8 @@ void certificate_get(struct call *call)
 void certificate_put(struct call *call)
 {
     collection_put(call, &certificates);
-    /* compile_certificates knows no request; here the certificate that was just given is the document, and what
-     * tls/ says about a key is about its key. */
+    /* compile_certificates knows no request; here the certificate that was just given is the
+     * document, and what tls/ says about a key is about its key. */
     if (call->problem.status == 422 && strcmp(call->problem.slug, "certificate") == 0)
         problem_point(&call->problem,
                       strstr(call->problem.detail, "key") ? "/key_pem" : "/chain_pem");

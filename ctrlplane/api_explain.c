@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * /v1/explain: what the data plane would do with a packet and a host, by the data plane's own look-ups over tables
- * compiled from the model in force.
+ * /v1/explain: what the data plane would do with a packet and a host, by the data plane's own
+ * look-ups over tables compiled from the model in force.
  */
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/compile.h"
@@ -21,8 +21,8 @@ struct question {
     const char *host; /* NULL: not asked */
 };
 
-/* An address from a query parameter; without one the unspecified address of `like`'s family, which matches only rules that
- * leave that side open. */
+/* An address from a query parameter; without one the unspecified address of `like`'s family,
+ * which matches only rules that leave that side open. */
 static void address_query(struct call *call, const char *name, const struct ip_addr *like,
                           struct ip_addr *out)
 {

@@ -67,7 +67,8 @@ void call_answer(struct call *call, unsigned status, json_t *body);
 /* 404: there is no `what` of this key. */
 void call_not_found(struct call *call, const char *what);
 
-/* Make a change (change_apply) and answer: `body` when it is in force, else the problem. Takes over both references. */
+/* Make a change (change_apply) and answer: `body` when it is in force, else the problem. Takes
+ * over both references. */
 void call_change(struct call *call, enum tables_kind kind, json_t *candidate, unsigned status,
                  json_t *body);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Sites, origins, certificates, the WAF program, explain, status, statistics, workers and audit over the API.
+ * Sites, origins, certificates, the WAF program, explain, status, statistics, workers and audit
+ * over the API.
  */
 #include <setjmp.h>
 #include <stdarg.h>

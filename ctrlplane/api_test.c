@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The API against a region whose workers are threads of this test: the router, rules, and what a change promises.
+ * The API against a region whose workers are threads of this test: the router, rules, and what a
+ * change promises.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -327,7 +328,8 @@ static void dying_data_plane_is_said(void **state)
     api_expect_problem(&f->control, "PUT", "/v1/rules/8", "{\"protocol\": \"udp\"}", 503, "");
 }
 
-/* Generations that a worker does not let go of fill the slots: a change is refused and leaves no trace. */
+/* Generations that a worker does not let go of fill the slots: a change is refused and leaves no
+ * trace. */
 static void full_region_refuses_and_recovers(void **state)
 {
     struct fixture *f = *state;

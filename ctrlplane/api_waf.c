@@ -35,8 +35,8 @@ void waf_delete(struct call *call)
     call_change(call, TABLES_WAF, candidate, 200, json_array());
 }
 
-/* Where the rule of the path stands in the program: its index, the program's length when it is not there, or -1 with
- * a 404 when the path names no id. */
+/* Where the rule of the path stands in the program: its index, the program's length when it is
+ * not there, or -1 with a 404 when the path names no id. */
 static long rule_index(struct call *call, uint32_t *id)
 {
     if (!rule_id_parse(call->key, id)) {

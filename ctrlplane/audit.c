@@ -67,7 +67,8 @@ void audit_follow(struct audit *audit)
     audit->fd = fd;
 }
 
-/* Bytes of a client as a JSON string: text as it is; when it is not UTF-8, every byte beyond ASCII as \xNN. */
+/* Bytes of a client as a JSON string: text as it is; when it is not UTF-8, every byte beyond
+ * ASCII as \xNN. */
 static json_t *bytes_json(const char *bytes, size_t len, size_t cap)
 {
     if (len > cap)

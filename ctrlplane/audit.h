@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * WAF events: from the workers' rings to the audit file, one JSON line each, and the last ones kept in memory for the
- * API. Bytes of an event come from a client and are not trusted to be text. Called by control and api_status.
+ * WAF events: from the workers' rings to the audit file, one JSON line each, and the last ones kept
+ * in memory for the API. Bytes of an event come from a client and are not trusted to be text.
+ * Called by control and api_status.
  */
 #ifndef CTRLPLANE_AUDIT_H
 #define CTRLPLANE_AUDIT_H
@@ -20,7 +21,8 @@ struct audit {
     unsigned first, count; /* of recent[], oldest first */
 };
 
-/* Open the file for appending (mode 0640), its directory made if need be. TG_SYSTEM: `problem` says why. */
+/* Open the file for appending (mode 0640), its directory made if need be. TG_SYSTEM: `problem`
+ * says why. */
 enum tg_err audit_open(struct audit *audit, const char *path, int gid, char problem[640]);
 void audit_close(struct audit *audit);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Changes: compile, store, publish, wait, and the way back. See change.h. Called by the API handlers.
+ * Changes: compile, store, publish, wait, and the way back. See change.h. Called by the API
+ * handlers.
  */
 #include "ctrlplane/change.h"
 
@@ -69,7 +70,8 @@ static void wait_pause(struct wait *wait, tg_ns now)
     wait->pause = wait->pause * 2 < POLL_LAST ? wait->pause * 2 : POLL_LAST;
 }
 
-/* Until everybody has acknowledged, somebody has refused, nobody is left, or the deadline has passed. */
+/* Until everybody has acknowledged, somebody has refused, nobody is left, or the deadline has
+ * passed. */
 static enum outcome workers_wait(struct wait *wait)
 {
     wait->pause = POLL_FIRST;
@@ -85,8 +87,8 @@ static enum outcome workers_wait(struct wait *wait)
     }
 }
 
-/* A worker may refuse for a reason that passes (old WAF programs still in use): the same bytes are offered again under a
- * new number, until the deadline. */
+/* A worker may refuse for a reason that passes (old WAF programs still in use): the same bytes
+ * are offered again under a new number, until the deadline. */
 static enum outcome workers_persuade(struct wait *wait, struct block *block)
 {
     enum outcome outcome = workers_wait(wait);
@@ -99,7 +101,8 @@ static enum outcome workers_persuade(struct wait *wait, struct block *block)
     return outcome;
 }
 
-/* Room comes when connections and requests let go of old generations: wait for it up to the deadline. */
+/* Room comes when connections and requests let go of old generations: wait for it up to the
+ * deadline. */
 static enum tg_err publish_patiently(struct wait *wait, struct block *block)
 {
     enum tg_err err;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * One change of the node's resources, from candidate to "in force on every worker". The order, and what a kill -9 behind
- * each step leaves:
+ * One change of the node's resources, from candidate to "in force on every worker". The order, and
+ * what a kill -9 behind each step leaves:
  *
  *   1 compile and check     nothing has happened
- *   2 state file, durable   the restarted tidegate-ctl sees that the region holds something else, and publishes
+ *   2 state file, durable   the restarted tidegate-ctl finds the region different: publishes
  *   3 region                the restarted one finds the same bytes in both, and nothing to do
  *   4 acknowledgements      the same
  *   5 answer                a client without an answer repeats its request, which is idempotent
@@ -16,13 +16,15 @@
 #include "ctrlplane/compile.h"
 #include "ctrlplane/control.h"
 
-/* Make `candidate` (the reference is taken over), which differs from the model in one kind of tables, the model in force.
+/* Make `candidate` (the reference is taken over), which differs from the model in one kind of
+ * tables, the model in force.
  *
  * True: in force on every live worker, as *generation.
- * False: the problem says why, and nothing has changed, with one exception: "not-acknowledged" (504) means stored and
- *        published, but a worker is late. Its member "changed" says which of the two.
+ * False: the problem says why, and nothing has changed, with one exception: "not-acknowledged"
+ *        (504) means stored and published, but a worker is late. Its member "changed" says which
+ *        of the two.
  *
- * Blocks for up to apply_timeout_ms; audit events are drained meanwhile. */
+ * Blocks for up to twice apply_timeout_ms; audit events are drained meanwhile. */
 bool change_apply(struct control *control, enum tables_kind kind, json_t *candidate,
                   uint64_t *generation, struct problem *problem);
 

@@ -25,7 +25,7 @@ void block_free(struct block *block)
     *block = (struct block){0};
 }
 
-/* One node: every bucket is ours. The table is as small as the contract allows, since all rows are equal. */
+/* One node: every bucket is ours, so a small table says it as well as a large one. */
 bool compile_owners(uint32_t node_slot, struct block *out, struct problem *problem)
 {
     enum { BUCKETS = 256 };

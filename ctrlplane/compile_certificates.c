@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Certificates -> struct tables_certificates. Before that, tls_set_create says whether every chain parses and every
- * key belongs to its chain: it is what the data plane will do with the same bytes.
+ * Certificates -> struct tables_certificates. Before that, tls_set_create says whether every chain
+ * parses and every key belongs to its chain: it is what the data plane will do with the same bytes.
  */
 #include "ctrlplane/compile.h"
 #include "ctrlplane/model.h"

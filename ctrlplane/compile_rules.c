@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Drop rules -> struct tables_rules. "icmp" without a family needs two entries of the table, which knows one protocol
- * each; they share id and hit counter. Ports with any protocol need one: the filter knows that only TCP and UDP
- * have ports.
+ * Drop rules -> struct tables_rules. "icmp" without a family needs two entries of the table, which
+ * knows one protocol each; they share id and hit counter. Ports with any protocol need one: the
+ * filter knows that only TCP and UDP have ports.
  */
 #include "ctrlplane/compile.h"
 #include "ctrlplane/model.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Resources -> tables: the blocks are valid, and the data plane's own look-ups answer what the resources say.
+ * Resources -> tables: the blocks are valid, and the data plane's own look-ups answer what the
+ * resources say.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Start, end and the regular work of tidegate-ctl, without the server. See control.h. Called by main and tests.
+ * Start, end and the regular work of tidegate-ctl, without the server. See control.h. Called by
+ * main and tests.
  */
 #include "ctrlplane/control.h"
 
@@ -14,21 +15,11 @@
 
 #define LOOK_EVERY (200 * TG_MS)
 
-static tg_ns clock_read(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (tg_ns)t.tv_sec * TG_S + (tg_ns)t.tv_nsec;
-}
-
 tg_ns control_now(void)
 {
-    return clock_read(CLOCK_MONOTONIC);
-}
-
-tg_ns control_wall(void)
-{
-    return clock_read(CLOCK_REALTIME);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (tg_ns)t.tv_sec * TG_S + (tg_ns)t.tv_nsec;
 }
 
 bool control_group(const struct config *config, int *gid, char problem[640])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The state of tidegate-ctl: one struct, one thread. main makes it and drives it; the API handlers and publish work on it.
+ * The state of tidegate-ctl: one struct, one thread. main makes it and drives it; the API handlers
+ * and publish work on it.
  */
 #ifndef CTRLPLANE_CONTROL_H
 #define CTRLPLANE_CONTROL_H
@@ -33,19 +34,20 @@ struct control {
     double busy_share[TG_WORKERS_MAX];
 };
 
-/* Load the state, open the audit file, look for the region. False: `problem` says in one sentence why not, nothing is left
- * open. `config` is copied. */
+/* Load the state, open the audit file, look for the region. False: `problem` says in one
+ * sentence why not, nothing is left open. `config` is copied. */
 bool control_open(struct control *control, const struct config *config, char problem[640]);
 void control_close(struct control *control);
 
-/* What has to be done regularly, every 20 ms: drain the event rings; look for a new region; repeat what failed. */
+/* What has to be done regularly, every 20 ms: drain the event rings; look for a new region;
+ * repeat what failed. */
 void control_tick(struct control *control, tg_ns now);
 
-/* The group of the socket and the audit file by the configuration: -1 for none. False: there is no such group. */
+/* The group of the socket and the audit file by the configuration: -1 for none. False: there is
+ * no such group. */
 bool control_group(const struct config *config, int *gid, char problem[640]);
 
-/* CLOCK_MONOTONIC and CLOCK_REALTIME, nanoseconds. The heartbeats in the region are of the first. */
+/* CLOCK_MONOTONIC in nanoseconds, as the heartbeats in the region. */
 tg_ns control_now(void);
-tg_ns control_wall(void);
 
 #endif

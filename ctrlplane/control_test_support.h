@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * For the tests of ctrlplane: a data plane in one thread that takes commands and acknowledges as a real one does (or
- * refuses, or sleeps), temporary directories, and requests to the API without a server.
+ * For the tests of ctrlplane: a data plane in one thread that takes commands and acknowledges as a
+ * real one does (or refuses, or sleeps), temporary directories, and requests to the API without a
+ * server.
  */
 #ifndef CTRLPLANE_CONTROL_TEST_SUPPORT_H
 #define CTRLPLANE_CONTROL_TEST_SUPPORT_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Strict readers of a JSON object's members. Each names the member by JSON pointer when it is missing, of the
- * wrong type, out of range or unknown. The first fault sticks; readers after it return their default, so that a
- * resource is read straight through and checked once at the end. Pure.
+ * Strict readers of a JSON object's members. Each names the member by JSON pointer when it is
+ * missing, of the wrong type, out of range or unknown. The first fault sticks; readers after it
+ * return their default, so that a resource is read straight through and checked once at the end.
+ * Pure.
  */
 #ifndef CTRLPLANE_JSON_FIELDS_H
 #define CTRLPLANE_JSON_FIELDS_H
@@ -14,8 +15,9 @@ struct fields {
     char pointer[128]; /* of the object itself, "" for the document */
 };
 
-/* Start to read `value`, which must be an object whose members are all in known[] (NULL-terminated). The result
- * borrows value and problem. On a fault the object counts as empty. */
+/* Start to read `value`, which must be an object whose members are all in known[]
+ * (NULL-terminated). The result borrows value and problem. On a fault the object counts as
+ * empty. */
 struct fields fields_begin(const json_t *value, const char *pointer, const char *const known[],
                            struct problem *problem);
 
@@ -26,7 +28,8 @@ static inline bool fields_ok(const struct fields *f)
 
 bool fields_has(const struct fields *f, const char *name);
 
-/* A string of min..max bytes, borrowed from the object; NULL when absent (a fault if required) or at fault. */
+/* A string of min..max bytes, borrowed from the object; NULL when absent (a fault if required)
+ * or at fault. */
 const char *fields_string(const struct fields *f, const char *name, bool required, size_t min_bytes,
                           size_t max_bytes);
 bool fields_bool(const struct fields *f, const char *name, bool absent);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * tidegate-ctl: options, configuration, one loop of one thread. Everything else is in control and server.
+ * tidegate-ctl: options, configuration, one loop of one thread. Everything else is in control and
+ * server.
  *
- * Exit codes: 0 stopped by a signal; 2 wrong usage, configuration, state file or surroundings: nothing was started.
+ * Exit codes: 0 stopped by a signal; 2 wrong usage, configuration, state file or surroundings:
+ * nothing was started.
  */
 #include "base/log.h"
 #include "ctrlplane/control.h"

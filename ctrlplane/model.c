@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The node's resources: candidates, and the checks between resources. Called by the API handlers, store and compile.
+ * The node's resources: candidates, and the checks between resources. Called by the API handlers,
+ * store and compile.
  */
 #include "ctrlplane/model.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * A model from the state file: nothing in it is trusted, everything goes through the same readers as a client's
- * request. Called by store.
+ * A model from the state file: nothing in it is trusted, everything goes through the same readers
+ * as a client's request. Called by store.
  */
 #include "contract/tables.h"
 #include "ctrlplane/model.h"

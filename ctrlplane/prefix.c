@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Text form of addresses and prefixes. Called by config, the rule and origin readers, explain and audit.
+ * Text form of addresses and prefixes. Called by config, the rule and origin readers, explain and
+ * audit.
  */
 #include "ctrlplane/prefix.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Addresses and prefixes as text: "192.0.2.0/24", "2001:db8::/32", "192.0.2.1". As bytes: 16, IPv4 as
- * IPv4-mapped with 96 added to the length, as contract/tables.h wants them. Pure.
+ * Addresses and prefixes as text: "192.0.2.0/24", "2001:db8::/32", "192.0.2.1". As bytes: 16, IPv4
+ * as IPv4-mapped with 96 added to the length, as contract/tables.h wants them. Pure.
  */
 #ifndef CTRLPLANE_PREFIX_H
 #define CTRLPLANE_PREFIX_H
@@ -14,8 +14,9 @@ struct prefix {
 
 #define PREFIX_TEXT_MAX 64 /* bytes that prefix_text needs at most, NUL included */
 
-/* Parse text; a missing length means one host. `strict` refuses host bits behind the length. Returns NULL, or
- * what is wrong (in `problem` or static storage; valid until the next use of problem). */
+/* Parse text; a missing length means one host. `strict` refuses host bits behind the length.
+ * Returns NULL, or what is wrong (in `problem` or static storage; valid until the next use of
+ * problem). */
 const char *prefix_parse(const char *text, bool strict, struct prefix *out, char problem[160]);
 
 /* Parse an address without a length; false when it is none. */

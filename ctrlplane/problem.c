@@ -33,7 +33,8 @@ void problem_extra(struct problem *p, const char *name, json_t *value)
     json_object_set_new(p->extra, name, value);
 }
 
-/* `detail` may quote a client's bytes cut in mid-character; jansson refuses such a string, so the cut tail goes. */
+/* `detail` may quote a client's bytes cut in mid-character; jansson refuses such a string, so
+ * the cut tail goes. */
 static json_t *string_lenient(const char *text)
 {
     size_t len = strlen(text);

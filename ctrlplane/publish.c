@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void publish_detach(struct control *c, const char *why)
+static void region_detach(struct control *c, const char *why)
 {
     if (c->attached)
         region_close(&c->region);
@@ -116,7 +116,7 @@ void publish_look(struct control *c)
     if (c->attached && region_is_same(c))
         return;
     if (c->attached)
-        publish_detach(c, "the data plane has gone or made the region anew");
+        region_detach(c, "the data plane has gone or made the region anew");
     char why[256];
     enum tg_err err = region_attach(&c->region, c->config.region, true);
     switch (err) {
@@ -124,21 +124,21 @@ void publish_look(struct control *c)
         region_attached(c);
         return;
     case TG_NOT_FOUND:
-        publish_detach(c, "there is no data plane yet (start tidegate); waiting for it");
+        region_detach(c, "there is no data plane yet (start tidegate); waiting for it");
         return;
     case TG_VERSION:
-        publish_detach(c, "the region has another layout or is damaged: this tidegate-ctl does not "
-                          "touch it (is the data plane of the same build?)");
+        region_detach(c, "the region has another layout or is damaged: this tidegate-ctl does not "
+                         "touch it (is the data plane of the same build?)");
         return;
     case TG_EXISTS:
-        publish_detach(c, "another tidegate-ctl holds the region");
+        region_detach(c, "another tidegate-ctl holds the region");
         return;
     default:
         snprintf(
             why, sizeof why,
             "the region cannot be attached: %s (is this user in the group of the configuration?)",
             tg_err_text(err));
-        publish_detach(c, why);
+        region_detach(c, why);
     }
 }
 
@@ -158,8 +158,9 @@ void publish_repeat(struct control *c)
 
 bool publish_worker_alive(const struct control *c, unsigned worker)
 {
-    /* The flag of a killed worker stays up. region_applied counts only workers of a process that lives, and nobody can
-     * have the last generation of all: it is true when there is no such worker. */
+    /* The flag of a killed worker stays up. region_applied counts only workers of a process that
+     * lives, and nobody can have the last generation of all: it is true when there is no such
+     * worker. */
     if (!c->attached || region_applied(&c->region, TABLES_RULES, UINT64_MAX))
         return false;
     return __atomic_load_n(&region_worker(&c->region, worker)->alive, __ATOMIC_RELAXED) != 0;

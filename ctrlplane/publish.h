@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The region from the control plane's side: attach to it, follow it when the data plane restarts, bring what the model says
- * into it, and see which workers live. Called by control (regularly) and change.
+ * The region from the control plane's side: attach to it, follow it when the data plane restarts,
+ * bring what the model says into it, and see which workers live. Called by control (regularly) and
+ * change.
  */
 #ifndef CTRLPLANE_PUBLISH_H
 #define CTRLPLANE_PUBLISH_H
@@ -8,20 +9,20 @@
 #include "ctrlplane/compile.h"
 #include "ctrlplane/control.h"
 
-/* Attach when there is a region and we are not attached to it; let go of one that is gone or replaced. After a new
- * attachment the model is published where the region differs. */
+/* Attach when there is a region and we are not attached to it; let go of one that is gone or
+ * replaced. After a new attachment the model is published where the region differs. */
 void publish_look(struct control *control);
-void publish_detach(struct control *control, const char *why);
 
-/* Publish what is still pending (a full arena, a data plane that came late), announce what a live worker has not
- * acknowledged. */
+/* Publish what is still pending (a full arena, a data plane that came late), announce what a
+ * live worker has not acknowledged. */
 void publish_repeat(struct control *control);
 
 /* True when a change can come into force now; else a 503 problem. */
 bool publish_ready(struct control *control, struct problem *problem);
 
-/* Bring a block into the region and announce it, unless the current generation holds the same bytes: then only announce.
- * force      publish also when the bytes are the same (a worker refused them for a reason that may pass)
+/* Bring a block into the region and announce it, unless the current generation holds the same
+ * bytes: then only announce.
+ * force      publish the same bytes too: a worker refused them for a reason that may pass
  * TG_FULL: generations in use fill the room. */
 enum tg_err publish_block(struct control *control, enum tables_kind kind, struct block *block,
                           bool force, uint64_t *number);

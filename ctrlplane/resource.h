@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The resources of the API as C: each reader takes the JSON that a client (or the state file) gives, checks every
- * member, and yields the canonical form that the model keeps, GET returns and compile turns into tables. Pure:
- * what a resource says about others (a site's origin) is model's business.
+ * The resources of the API as C: each reader takes the JSON that a client (or the state file)
+ * gives, checks every member, and yields the canonical form that the model keeps, GET returns and
+ * compile turns into tables. Pure: what a resource says about others (a site's origin) is model's
+ * business.
  */
 #ifndef CTRLPLANE_RESOURCE_H
 #define CTRLPLANE_RESOURCE_H
@@ -27,8 +28,8 @@ struct drop_rule {
     uint16_t destination_port_low, destination_port_high;
 };
 
-/* Read a rule. extra[]: further member names that the caller handles ("id"; NULL-terminated, at most 6). False: the
- * problem says what is wrong. */
+/* Read a rule. extra[]: further member names that the caller handles ("id"; NULL-terminated, at
+ * most 6). False: the problem says what is wrong. */
 bool rule_read(const json_t *in, const char *pointer, const char *const extra[],
                struct drop_rule *out, struct problem *problem);
 /* The canonical JSON of a rule, without id and hits. New reference. */
@@ -36,7 +37,8 @@ json_t *rule_json(const struct drop_rule *rule);
 /* Protocol as it is written in JSON ("tcp", "any", "icmp", "47") to number; false: not one. */
 bool protocol_parse(const char *text, uint8_t *protocol, bool *icmp);
 
-/* The others yield the canonical JSON at once: a new reference, or NULL with the problem filled in. */
+/* The others yield the canonical JSON at once: a new reference, or NULL with the problem filled
+ * in. */
 json_t *site_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *origin_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *certificate_read(const json_t *in, const char *pointer, struct problem *problem);
@@ -49,11 +51,14 @@ struct waf_rule waf_rule_from(const json_t *rule);
 /* "uri", "headers", ...; NULL for a value that is none. */
 const char *waf_target_name(enum waf_target target);
 
-/* Name of a resource in a path: letters, digits, '.', '_', '-'; 1..64 bytes; not starting with a dot. */
+/* Name of a resource in a path: letters, digits, '.', '_', '-'; 1..64 bytes; not starting with a
+ * dot. */
 bool resource_name_valid(const char *name);
-/* A host name, "*.rest", an IPv4 address or a bracketed IPv6 address, without port; copied in lower case. */
+/* A host name, "*.rest", an IPv4 address or a bracketed IPv6 address, without port; copied in
+ * lower case. */
 bool host_canonical(const char *text, char out[256]);
-/* Read an array member of host names into a new canonical array; NULL with the problem filled in. */
+/* Read an array member of host names into a new canonical array; NULL with the problem filled
+ * in. */
 json_t *hosts_read(const struct fields *f, const char *name, bool required);
 
 #endif

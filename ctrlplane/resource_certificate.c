@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Certificates: JSON members only. Whether chain and key parse and belong together is for tls_set_create to say
- * (compile_certificates). Called by api_certs and model.
+ * Certificates: JSON members only. Whether chain and key parse and belong together is for
+ * tls_set_create to say (compile_certificates). Called by api_certs and model.
  */
 #include "ctrlplane/resource.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Sites, origins, and the names that they share with certificates. Called by api_sites, api_origins, model.
+ * Sites, origins, and the names that they share with certificates. Called by api_sites,
+ * api_origins, model.
  */
 #include "ctrlplane/resource.h"
 
@@ -14,7 +15,8 @@ bool resource_name_valid(const char *name)
     return len >= 1 && len <= RESOURCE_NAME_MAX && name[0] != '.' && strspn(name, allowed) == len;
 }
 
-/* Labels of letters, digits, '-' and '_' (which real hosts use), each 1 to 63 bytes (RFC 1035 s2.3.4). */
+/* Labels of letters, digits, '-' and '_' (which real hosts use), each 1 to 63 bytes (RFC 1035
+ * s2.3.4). */
 static bool labels_valid(const char *text)
 {
     size_t label = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * WAF rules: JSON to canonical JSON and to what waf_compile takes. Whether a pattern compiles is for waf_compile to
- * say (compile_waf). Called by api_waf, model and compile.
+ * WAF rules: JSON to canonical JSON and to what waf_compile takes. Whether a pattern compiles is
+ * for waf_compile to say (compile_waf). Called by api_waf, model and compile.
  */
 #include "ctrlplane/resource.h"
 

@@ -34,8 +34,8 @@ static void secret_free(char *bytes, size_t len)
     free(bytes);
 }
 
-/* More bytes of the body. A body over the limit is read to its end, and forgotten: a client that still writes would not
- * see the answer. */
+/* More bytes of the body. A body over the limit is read to its end, and forgotten: a client that
+ * still writes would not see the answer. */
 static void upload_add(struct upload *u, const char *data, size_t len)
 {
     if (u->too_big || len > SERVER_BODY_MAX - u->len) {
@@ -127,7 +127,8 @@ static bool length_absurd(struct MHD_Connection *connection)
     return text && strtoull(text, NULL, 10) > BODY_REFUSED_AT_ONCE;
 }
 
-/* libmicrohttpd calls this when the head is complete, for each piece of the body, and at its end. */
+/* libmicrohttpd calls this when the head is complete, for each piece of the body, and at its
+ * end. */
 static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *data,
                                  size_t *data_len, void **context)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The state file: round trip, modes, every kind of damage, and kill -9 at random points of a running control plane.
+ * The state file: round trip, modes, every kind of damage, and kill -9 at random points of a
+ * running control plane.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -209,7 +210,8 @@ static void failed_save_keeps_the_old_file(void **state)
     json_decref(m);
 }
 
-/* The child: one change after the other, each told through the pipe once it was answered with 200 or 201. */
+/* The child: one change after the other, each told through the pipe once it was answered with
+ * 200 or 201. */
 static void changes_run(struct fixture *f, unsigned first, int pipe_fd)
 {
     static struct control control;
@@ -227,7 +229,8 @@ static void changes_run(struct fixture *f, unsigned first, int pipe_fd)
     }
 }
 
-/* After the kill: what was acknowledged last, or the change that was under way, is in force and stored. */
+/* After the kill: what was acknowledged last, or the change that was under way, is in force and
+ * stored. */
 static void survivor_check(struct fixture *f, unsigned last)
 {
     static struct control control;

@@ -14,8 +14,8 @@ struct arg {
     const char *value; /* [out] NULL: not given; a flag that is given: "" */
 };
 
-/* Read argv[0..argc): options of the table anywhere, and up to `positional_max` other words into positional[], at least
- * `positional_min`. False after a message on stderr. */
+/* Read argv[0..argc): options of the table anywhere, and up to `positional_max` other words into
+ * positional[], at least `positional_min`. False after a message on stderr. */
 bool args_read(int argc, char **argv, struct arg args[], const char *positional[],
                unsigned positional_min, unsigned positional_max);
 

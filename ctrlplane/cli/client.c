@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define ANSWER_BYTES_MAX (64u << 20)
-#define TIMEOUT_S        120L /* a change waits for workers: apply_timeout_ms is at most 60 s, twice */
+#define TIMEOUT_S        120L /* a change waits for apply_timeout_ms, <= 60 s, at most twice */
 
 struct answer {
     char *bytes;

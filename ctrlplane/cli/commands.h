@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The commands of tgctl, each in the file of its resource. argc and argv hold what follows the command's words.
+ * The commands of tgctl, each in the file of its resource. argc and argv hold what follows the
+ * command's words.
  */
 #ifndef CTRLPLANE_CLI_COMMANDS_H
 #define CTRLPLANE_CLI_COMMANDS_H
@@ -28,7 +29,8 @@ enum exit_code command_list(const struct client *client, int argc, char **argv, 
                             const struct column columns[]);
 /* DELETE path/NAME, NAME from the command line. */
 enum exit_code command_del(const struct client *client, int argc, char **argv, const char *path);
-/* PUT `body` (taken over) to path/name, or POST it to path when name is NULL. `what`: "rule", for the message. */
+/* PUT `body` (taken over) to path/name, or POST it to path when name is NULL. `what`: "rule",
+ * for the message. */
 enum exit_code command_put(const struct client *client, const char *what, const char *path,
                            const char *name, json_t *body);
 
@@ -36,7 +38,8 @@ enum exit_code command_put(const struct client *client, const char *what, const 
 json_t *command_file_text(const char *path);
 json_t *command_file_json(const char *path);
 
-/* body[member] = text as it stands, a number when it is one, or a list split at commas. NULL text: nothing. */
+/* body[member] = text as it stands, a number when it is one, or a list split at commas. NULL
+ * text: nothing. */
 void command_set_string(json_t *body, const char *member, const char *text);
 void command_set_number_or_string(json_t *body, const char *member, const char *text);
 void command_set_list(json_t *body, const char *member, const char *text);

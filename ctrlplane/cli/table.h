@@ -16,8 +16,8 @@ struct column {
     const char *absent; /* shown when the member is not there */
 };
 
-/* Print an array of objects; "none" when it is empty. Control characters are shown as '?': text of strangers must not drive
- * the terminal. */
+/* Print an array of objects; "none" when it is empty. Control characters are shown as '?': text
+ * of strangers must not drive the terminal. */
 void table_print(FILE *out, const json_t *rows, const struct column columns[]);
 
 /* A value as a cell: strings bare, arrays joined with commas. Returns out. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * tgctl: the command line over the JSON API of tidegate-ctl. Finds the command, reads the common options; the commands
- * are in the files beside. Exit codes: enum exit_code in client.h. Called by main.c and tests.
+ * tgctl: the command line over the JSON API of tidegate-ctl. Finds the command, reads the common
+ * options; the commands are in the files beside. Exit codes: enum exit_code in client.h. Called by
+ * main.c and tests.
  */
 #include "ctrlplane/cli/commands.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Resource readers of the control plane under arbitrary JSON. The first byte chooses the reader. What a reader accepts, it
- * must accept again and give back unchanged; what makes a model, must compile into valid tables.
+ * Resource readers of the control plane under arbitrary JSON. The first byte chooses the reader.
+ * What a reader accepts, it must accept again and give back unchanged; what makes a model, must
+ * compile into valid tables.
  */
 #include "ctrlplane/compile.h"
 #include "ctrlplane/model.h"
