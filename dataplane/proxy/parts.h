@@ -5,6 +5,7 @@
  *   client   one client connection: handshake, idle, request, closing
  *   request  one request: the phases in order, in request_step
  *   inspect  WAF calls and audit records of a request
+ *   store    where a head's bytes lie while they come in and as long as it is needed
  *   heads    serialises heads for the origin and for the client
  *   body     moves body bytes from one stream to the other
  *   response what the origin answers
@@ -86,6 +87,19 @@ void deadline_set(struct proxy *p, struct deadline *d, tg_ns at);
 /* In the timer's callback: true when the time has really come; else arms again for later. */
 bool deadline_passed(struct proxy *p, struct deadline *d, tg_ns now);
 
+/* --- head storage -------------------------------------------------------------------------------- */
+
+/* Bytes of a head, contiguous. Most heads are small; the few large ones move to a large block. */
+struct head_store {
+    uint8_t *bytes; /* NULL: nothing yet */
+    size_t len, cap;
+    size_t scanned; /* h1's `seen` */
+};
+#define HEAD_SMALL_BYTES 2048
+/* Room behind len for at least one byte, at most HTTP_HEAD_BYTES_MAX in all; false: no block is left. */
+bool head_store_room(struct proxy *p, struct head_store *s);
+void head_store_release(struct proxy *p, struct head_store *s);
+
 /* --- origin connections --------------------------------------------------------------------------- */
 
 /* What a request needs to know of its origin; copied, so that no table generation is pinned. */
@@ -152,9 +166,7 @@ struct request {
     struct origin_conn *origin;
     enum request_phase phase;
     uint64_t id;
-    /* head storage, from the heads pool; head's spans point into it */
-    uint8_t *bytes;
-    size_t len, seen;
+    struct head_store store; /* head's spans point into it */
     struct origin_target target;
     struct span site_host; /* what a request without Host is sent with; in host_name */
     uint8_t host_name[64];
@@ -174,9 +186,7 @@ struct request {
     uint8_t informational; /* 1xx answers so far */
     uint16_t status;       /* of the response to the client */
     struct body up, down;
-    /* response head storage when it came in pieces, from the heads pool; else NULL */
-    uint8_t *response_bytes;
-    size_t response_len, response_scanned;
+    struct head_store response_store; /* of a response head that came in pieces */
     /* inspection */
     struct waf_tx *waf;
     uint64_t waf_number;
@@ -238,7 +248,7 @@ struct proxy {
     char via_text[48];
     tg_ns now;              /* of the turn */
     int64_t wall_offset_ns; /* of the turn */
-    struct pool clients, requests, origins, origin_pools, heads;
+    struct pool clients, requests, origins, origin_pools, heads_small, heads_large;
     struct run_queue run, deferred; /* deferred: starved, next turn */
     struct origin_pool *origin_buckets[ORIGIN_BUCKETS];
     uint32_t origins_idle, evict_next;

@@ -17,13 +17,15 @@ static void config_defaults(struct proxy_config *c)
 
 static enum tg_err pools_init(struct proxy *p, const struct proxy_config *c)
 {
-    /* A quarter more heads than requests: for origins' heads that come in pieces. */
-    uint32_t heads = c->requests_max + c->requests_max / 4 + 1;
+    /* A quarter more than requests: for origins' heads that come in pieces. Large heads are rare. */
+    uint32_t small = c->requests_max + c->requests_max / 4 + 1, large = c->requests_max / 4 + 1;
     enum tg_err err = pool_init(&p->clients, c->clients_max, sizeof(struct client));
     if (err == TG_OK)
         err = pool_init(&p->requests, c->requests_max, sizeof(struct request));
     if (err == TG_OK)
-        err = pool_init(&p->heads, heads, HTTP_HEAD_BYTES_MAX);
+        err = pool_init(&p->heads_small, small, HEAD_SMALL_BYTES);
+    if (err == TG_OK)
+        err = pool_init(&p->heads_large, large, HTTP_HEAD_BYTES_MAX);
     if (err == TG_OK)
         err = pool_init(&p->origins, c->origins_max, sizeof(struct origin_conn));
     if (err == TG_OK)
@@ -35,7 +37,8 @@ static void pools_free(struct proxy *p)
 {
     pool_free(&p->origin_pools);
     pool_free(&p->origins);
-    pool_free(&p->heads);
+    pool_free(&p->heads_large);
+    pool_free(&p->heads_small);
     pool_free(&p->requests);
     pool_free(&p->clients);
 }
@@ -290,7 +293,8 @@ static const char *check_clients(const struct proxy *p)
         if (!c->request)
             continue;
         requests++;
-        heads += 1 + (c->request->response_bytes != NULL);
+        heads += c->request->store.bytes != NULL;
+        heads += c->request->response_store.bytes != NULL;
         if (c->request->client != c)
             return "a request belongs to another client";
         if (c->request->origin && c->request->origin->request != c->request)
@@ -298,7 +302,7 @@ static const char *check_clients(const struct proxy *p)
     }
     if (requests != p->requests.in_use)
         return "a request has no client";
-    if (heads != p->heads.in_use)
+    if (heads != p->heads_small.in_use + p->heads_large.in_use)
         return "head storage leaks";
     return queued == p->run.count + p->deferred.count ? NULL : "run queue count";
 }

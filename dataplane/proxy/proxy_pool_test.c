@@ -188,6 +188,28 @@ static void request_limit(void **state)
     lab_end(lab);
 }
 
+/* Blocks for large heads are few; whoever gets none is told so, small heads do not suffer. */
+static void large_head_limit(void **state)
+{
+    static char text[8000];
+    struct lab_config config = lab_defaults();
+    config.proxy.requests_max = 8; /* 8 / 4 + 1 large blocks */
+    struct lab *lab = lab_new(&config);
+    strcpy(text, "GET / HTTP/1.1\r\nHost: a.example\r\nX: ");
+    memset(text + strlen(text), 'x', 4000);
+    struct lab_conn *c[4];
+    for (unsigned i = 0; i < 4; i++) {
+        c[i] = lab_connect(lab, 80);
+        lab_ask(c[i], text);
+    }
+    expect_status(c[3], 503);
+    assert_int_equal(lab_count(lab, TG_C_proxy_full), 1);
+    ask_expect(lab_connect(lab, 80), GET, 200);
+    ask_expect(c[0], "\r\n\r\n", 200);
+    ask_expect(lab_connect(lab, 80), strcat(text, "\r\n\r\n"), 200);
+    lab_end(lab);
+}
+
 static void client_limit(void **state)
 {
     struct lab_config config = lab_defaults();
@@ -301,6 +323,7 @@ int main(void)
         cmocka_unit_test(last_used_first),
         cmocka_unit_test(origin_limit),
         cmocka_unit_test(request_limit),
+        cmocka_unit_test(large_head_limit),
         cmocka_unit_test(client_limit),
         cmocka_unit_test(idle_connections_make_room),
         cmocka_unit_test(buffers_run_out),

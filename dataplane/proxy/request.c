@@ -10,17 +10,11 @@ struct request *request_begin(struct proxy *p, struct client *c)
     struct request *r = pool_take(&p->requests);
     if (!r)
         return NULL;
-    uint8_t *bytes = pool_take(&p->heads);
-    if (!bytes) {
-        pool_give(&p->requests, r);
-        return NULL;
-    }
     memset(r, 0, offsetof(struct request, head)); /* the head is what its parser makes it */
     r->head.error = NULL;
     r->head.bytes = 0;
     r->head.method = HTTP_OTHER_METHOD;
     r->client = c;
-    r->bytes = bytes;
     r->deadline = p->now + p->config.head_timeout;
     do
         r->id = prng_next(&p->ids);
@@ -28,28 +22,20 @@ struct request *request_begin(struct proxy *p, struct client *c)
     return r;
 }
 
-static void response_storage_release(struct proxy *p, struct request *r)
-{
-    if (r->response_bytes)
-        pool_give(&p->heads, r->response_bytes);
-    r->response_bytes = NULL;
-    r->response_len = r->response_scanned = 0;
-    r->response_stored = false;
-}
-
 void request_free(struct proxy *p, struct request *r)
 {
     origin_abort(p, r);
     inspect_finish(p, r);
-    response_storage_release(p, r);
-    pool_give(&p->heads, r->bytes);
+    head_store_release(p, &r->response_store);
+    head_store_release(p, &r->store);
     pool_give(&p->requests, r);
 }
 
 void request_fail(struct proxy *p, struct request *r, unsigned status)
 {
     origin_abort(p, r);
-    response_storage_release(p, r);
+    head_store_release(p, &r->response_store);
+    r->response_stored = false;
     if (r->client->stream.error != TG_OK) {
         r->phase = REQUEST_CUT; /* TLS is broken: its alert is the answer */
         return;
@@ -113,11 +99,19 @@ static enum step head_refused(struct proxy *p, struct request *r, enum tg_err er
     return STEP_NEXT;
 }
 
+static void head_complete(struct proxy *p, struct request *r)
+{
+    body_begin(&r->up, &r->head, r->head.framing);
+    stats_count(p->stats, TG_C_http_requests);
+    r->phase = REQUEST_ROUTE;
+}
+
 /* The bytes are copied to the request's own storage, because its head must outlive them; bytes behind
  * the head stay where they are. */
 static enum step request_read_head(struct proxy *p, struct request *r)
 {
     struct stream *s = &r->client->stream;
+    struct head_store *store = &r->store;
     for (;;) {
         struct span bytes;
         enum tg_err err = stream_peek(p, s, &bytes);
@@ -128,18 +122,21 @@ static enum step request_read_head(struct proxy *p, struct request *r)
             r->phase = REQUEST_END;
             return STEP_NEXT;
         }
-        bytes = span_slice(bytes, 0, HTTP_HEAD_BYTES_MAX - r->len);
-        memcpy(r->bytes + r->len, bytes.data, bytes.len);
-        err = h1_parse_request(span_make(r->bytes, r->len + bytes.len), &r->seen, &r->head);
-        if (err == TG_OK) {
-            stream_consume(p, s, r->head.bytes - r->len);
-            r->len = r->head.bytes;
-            body_begin(&r->up, &r->head, r->head.framing);
-            stats_count(p->stats, TG_C_http_requests);
-            r->phase = REQUEST_ROUTE;
+        if (!head_store_room(p, store)) {
+            stats_count(p->stats, TG_C_proxy_full);
+            request_fail(p, r, 503);
             return STEP_NEXT;
         }
-        r->len += bytes.len;
+        bytes = span_slice(bytes, 0, store->cap - store->len);
+        memcpy(store->bytes + store->len, bytes.data, bytes.len);
+        size_t before = store->len;
+        store->len += bytes.len;
+        err = h1_parse_request(span_make(store->bytes, store->len), &store->scanned, &r->head);
+        if (err == TG_OK) {
+            stream_consume(p, s, r->head.bytes - before);
+            head_complete(p, r);
+            return STEP_NEXT;
+        }
         if (err != TG_AGAIN)
             return head_refused(p, r, err);
         stream_consume(p, s, bytes.len);

@@ -4,48 +4,54 @@
  */
 #include "proxy/parts.h"
 
+/* The origin's head came in pieces: take the next one to the storage and look again. */
+static enum tg_err response_store_piece(struct proxy *p, struct request *r, struct span bytes)
+{
+    struct head_store *store = &r->response_store;
+    if (!head_store_room(p, store))
+        return TG_FULL;
+    bytes = span_slice(bytes, 0, store->cap - store->len);
+    memcpy(store->bytes + store->len, bytes.data, bytes.len);
+    enum tg_err err = h1_parse_response(span_make(store->bytes, store->len + bytes.len),
+                                        &store->scanned, r->head.method, &p->response);
+    if (err == TG_AGAIN) {
+        store->len += bytes.len;
+        stream_consume(p, &r->origin->stream, bytes.len);
+    } else if (err == TG_OK) {
+        stream_consume(p, &r->origin->stream, p->response.bytes - store->len);
+        store->len = p->response.bytes;
+        r->response_stored = true;
+    }
+    return err;
+}
+
 /* Parse the origin's head where it lies: in the first frame when it is whole there, else in storage of
  * its own, into which the pieces are copied. *in_place says which. The result is in p->response, valid
  * until the step ends. */
 static enum tg_err response_parse(struct proxy *p, struct request *r, bool *in_place)
 {
-    struct stream *s = &r->origin->stream;
-    enum http_method method = r->head.method;
+    struct head_store *store = &r->response_store;
     size_t scanned = 0;
     *in_place = false;
     if (r->response_stored)
-        return h1_parse_response(span_make(r->response_bytes, r->response_len), &scanned, method,
+        return h1_parse_response(span_make(store->bytes, store->len), &scanned, r->head.method,
                                  &p->response);
     for (;;) {
         struct span bytes;
-        enum tg_err err = stream_peek(p, s, &bytes);
+        enum tg_err err = stream_peek(p, &r->origin->stream, &bytes);
         if (err != TG_OK)
             return err == TG_AGAIN ? TG_AGAIN : TG_RESET;
         r->response_seen = true;
-        if (!r->response_bytes) {
+        if (!store->bytes) {
             scanned = 0;
-            err = h1_parse_response(bytes, &scanned, method, &p->response);
+            err = h1_parse_response(bytes, &scanned, r->head.method, &p->response);
             *in_place = err == TG_OK;
             if (err != TG_AGAIN)
                 return err;
-            r->response_bytes = pool_take(&p->heads);
-            if (!r->response_bytes)
-                return TG_FULL;
-            scanned = 0;
         }
-        bytes = span_slice(bytes, 0, HTTP_HEAD_BYTES_MAX - r->response_len);
-        memcpy(r->response_bytes + r->response_len, bytes.data, bytes.len);
-        err = h1_parse_response(span_make(r->response_bytes, r->response_len + bytes.len),
-                                &r->response_scanned, method, &p->response);
-        r->response_stored = err == TG_OK;
-        if (err == TG_OK) {
-            stream_consume(p, s, p->response.bytes - r->response_len);
-            r->response_len = p->response.bytes;
-        }
+        err = response_store_piece(p, r, bytes);
         if (err != TG_AGAIN)
             return err;
-        r->response_len += bytes.len;
-        stream_consume(p, s, bytes.len);
     }
 }
 
@@ -72,10 +78,7 @@ static void response_head_sent(struct proxy *p, struct request *r, bool in_place
 {
     if (in_place)
         stream_consume(p, &r->origin->stream, p->response.bytes);
-    if (r->response_bytes)
-        pool_give(&p->heads, r->response_bytes);
-    r->response_bytes = NULL;
-    r->response_len = r->response_scanned = 0;
+    head_store_release(p, &r->response_store);
     r->response_stored = r->response_decided = false;
     r->response_sent = 0;
     r->response_head_done = r->status >= 200;
