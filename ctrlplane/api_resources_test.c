@@ -35,6 +35,7 @@ static int setup(void **state)
     fake_start(&f->fake, &f->place, 2, 0x1111);
     if (!control_open(&f->control, &f->place.config, problem))
         fail_msg("%s", problem);
+    fake_settle(&f->fake);
     *state = f;
     return 0;
 }
@@ -279,7 +280,6 @@ static void stats_and_workers_are_the_regions(void **state)
 {
     struct fixture *f = *state;
     struct control *c = &f->control;
-    fake_settle(&f->fake);
     region_worker(&f->fake.region, 0)->stats.value[TG_C_http_requests] = 7;
     region_worker(&f->fake.region, 1)->stats.value[TG_C_http_requests] = 4;
     region_worker(&f->fake.region, 1)->connections = 9;

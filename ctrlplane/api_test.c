@@ -34,6 +34,7 @@ static int setup(void **state)
     if (!control_open(&f->control, &f->place.config, problem))
         fail_msg("%s", problem);
     assert_true(f->control.attached);
+    fake_settle(&f->fake);
     *state = f;
     return 0;
 }
@@ -335,7 +336,6 @@ static void full_region_refuses_and_recovers(void **state)
     struct fixture *f = *state;
     char body[64];
     unsigned done = 0;
-    fake_settle(&f->fake);
     atomic_store(&f->fake.mood[0], FAKE_HOLD);
     f->control.config.apply_timeout_ms = 50;
     for (; done < 2 * REGION_SLOTS; done++) {

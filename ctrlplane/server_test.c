@@ -61,6 +61,7 @@ static int setup(void **state)
     f->server = server_start(&f->control, fd, problem);
     assert_non_null(f->server);
     assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+    fake_settle(&f->fake);
     *state = f;
     return 0;
 }
