@@ -81,6 +81,7 @@ static enum step client_closing(struct proxy *p, struct client *c)
     if (!ended && (c->linger || tcp_unread(p->tcp, c->stream.tcp) > 0)) {
         tcp_shutdown(p->tcp, c->stream.tcp);
         c->state = CLIENT_LINGER;
+        c->linger_end = p->now + p->config.body_timeout;
         deadline_set(p, &c->deadline, p->now + LINGER_TIME);
         return STEP_YIELD;
     }
@@ -97,6 +98,18 @@ static enum step client_linger(struct proxy *p, struct client *c)
     stream_close(p, &c->stream);
     client_free(p, c);
     return STEP_NEXT;
+}
+
+/* A reset would take what the network still owes the client of our answer: as long as some is not
+ * acknowledged, the lingering goes on, within the time that a body may take. */
+static bool linger_goes_on(struct proxy *p, struct client *c)
+{
+    struct tcp_info info;
+    if (p->now >= c->linger_end || tcp_get_info(p->tcp, c->stream.tcp, &info) != TG_OK ||
+        info.unsent + info.unacked == 0)
+        return false;
+    deadline_set(p, &c->deadline, p->now + LINGER_TIME);
+    return true;
 }
 
 static void handshake_failed(struct proxy *p, struct client *c)
@@ -211,6 +224,8 @@ static enum step client_expire(struct proxy *p, struct client *c)
         stats_count(p->stats, TG_C_proxy_client_timeout);
         break;
     case CLIENT_LINGER:
+        if (linger_goes_on(p, c))
+            return STEP_YIELD;
         break;
     }
     client_free(p, c);
@@ -234,6 +249,15 @@ static enum step client_state_step(struct proxy *p, struct client *c)
         return client_linger(p, c);
     }
     return STEP_WAIT;
+}
+
+/* What the step has left with the streams goes out together. */
+static void client_flush(struct proxy *p, struct client *c)
+{
+    struct origin_conn *o = c->request ? c->request->origin : NULL;
+    stream_flush(p, &c->stream);
+    if (o && o->stream.error == TG_OK)
+        stream_flush(p, &o->stream);
 }
 
 /* Somebody found no buffer: nothing will wake this client but the next turn. */
@@ -263,6 +287,7 @@ enum step client_step(struct proxy *p, struct client *c)
     enum step step = client_state_step(p, c);
     if (step == STEP_NEXT)
         return STEP_NEXT;
+    client_flush(p, c);
     if (c->stream.error == TG_NO_MEMORY) {
         client_free(p, c);
         return STEP_NEXT;

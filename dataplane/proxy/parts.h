@@ -48,10 +48,12 @@ struct stream {
     tcp_handle tcp;        /* TCP_NONE when gone */
     struct tls_conn *tls;  /* NULL: plain */
     struct buf *staged;    /* plaintext that TLS has given and nobody has consumed; TLS only */
-    struct buf_queue held; /* payload promised to the peer that TCP would not take yet */
-    enum tg_err error;     /* why the stream is dead; TG_OK while it lives */
-    bool input_end;        /* the peer's close_notify has been read */
-    bool starved;          /* an operation failed for want of a buffer; whoever sees it clears it */
+    struct buf_queue held; /* promised to the peer: what TCP would not take yet; with TLS also what
+                              waits to fill a record until the step ends */
+    uint32_t held_bytes;
+    enum tg_err error; /* why the stream is dead; TG_OK while it lives */
+    bool input_end;    /* the peer's close_notify has been read */
+    bool starved;      /* an operation failed for want of a buffer; whoever sees it clears it */
 };
 
 /* The first contiguous plaintext bytes, borrowed until consumed. TG_OK, TG_AGAIN (none yet), TG_END (none
@@ -67,7 +69,8 @@ size_t stream_writable(struct proxy *p, struct stream *s);
 size_t stream_write(struct proxy *p, struct stream *s, struct span bytes);
 /* Write a few bytes whether they fit or not: what does not is held. */
 void stream_put(struct proxy *p, struct stream *s, struct span bytes);
-/* Push out what is held and what TLS has encrypted; true when nothing is left. */
+/* Push out what is held and what TLS has encrypted; true when nothing is left. To be called at the end of
+ * a step. */
 bool stream_flush(struct proxy *p, struct stream *s);
 /* One step of a TLS handshake: TG_OK when it is done, TG_AGAIN, TG_WANT_KEY, else it failed (an alert
  * may have been sent). */
@@ -218,9 +221,10 @@ struct client {
     uint16_t port;
     enum queued queued;
     bool https;
-    bool expired; /* the deadline has passed */
-    bool linger;  /* unread bytes remain: close gently */
-    bool cut;     /* the last answer is not whole: no close_notify, which would say that it is */
+    bool expired;     /* the deadline has passed */
+    bool linger;      /* unread bytes remain: close gently */
+    tg_ns linger_end; /* it lingers no longer than this */
+    bool cut; /* the last answer is not whole: no close_notify, which would say that it is */
 };
 
 struct run_queue {
@@ -263,6 +267,7 @@ struct proxy {
     char date_text[30];
     struct http_head response;           /* of the step under way: parsed, written, forgotten */
     uint8_t scratch[HEAD_OUT_BYTES_MAX]; /* of the step under way: a head being written */
+    uint8_t record[PIECE_BYTES_MAX];     /* of the call under way: plaintext of one TLS record */
 };
 
 /* What TCP gives back with each event of a connection. */

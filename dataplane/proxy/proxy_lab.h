@@ -43,7 +43,8 @@ struct lab_conn {
     size_t out_at;
     size_t rate; /* bytes said per turn, 0: whatever fits */
     struct tls_conn *tls;
-    bool tls_end; /* the peer's close_notify */
+    bool tls_end;        /* the peer's close_notify */
+    size_t cipher_bytes; /* received */
     /* the origin's script */
     size_t handled;  /* bytes of `in` that the script has dealt with */
     unsigned served; /* requests answered on this connection */

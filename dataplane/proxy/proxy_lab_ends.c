@@ -143,6 +143,7 @@ static void take_event(struct lab *lab, enum lab_host host, const struct tcp_eve
 static void tls_take(struct lab_conn *c, struct span bytes)
 {
     size_t at = 0, consumed = 1;
+    c->cipher_bytes += bytes.len;
     while (at < bytes.len && consumed) {
         struct span rest = span_slice(bytes, at, bytes.len);
         enum tg_err err = tls_feed(c->tls, &rest, 1, &consumed, LAB_WALL);

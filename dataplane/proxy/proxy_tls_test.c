@@ -59,6 +59,24 @@ static void one_request(void **state)
     lab_end(lab);
 }
 
+#define RECORD_OVERHEAD 22 /* TLS 1.3 with AES-GCM: header 5, type 1, tag 16 */
+
+/* What a step says leaves in one record, not one per piece. */
+static void records_are_filled(void **state)
+{
+    struct lab *lab = lab_tls();
+    struct lab_conn *c = lab_connect_tls(lab, "a.example");
+    lab_ask(c, GET);
+    size_t cipher = c->cipher_bytes;
+    lab->answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  "1\r\na\r\n2\r\nbc\r\n3\r\ndef\r\n0\r\n\r\n";
+    lab_forget(c);
+    lab_ask(c, GET);
+    expect_in(c, "\r\n3\r\ndef\r\n0\r\n\r\n");
+    assert_int_equal(c->cipher_bytes - cipher, c->in.len + RECORD_OVERHEAD);
+    lab_end(lab);
+}
+
 static void byte_by_byte(void **state)
 {
     struct lab *lab = lab_tls();
@@ -133,6 +151,8 @@ static void large_bodies(void **state)
     const char *body = strstr(lab_text(c), "\r\n\r\n") + 4;
     assert_int_equal(c->in.len - (size_t)(body - lab_text(c)), LARGE);
     expect_pattern((const uint8_t *)body, LARGE);
+    size_t overhead = c->cipher_bytes - c->in.len; /* handshake included */
+    assert_true(overhead < 8000 + LARGE / 4096 * RECORD_OVERHEAD);
     lab_end(lab);
 }
 
@@ -383,6 +403,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_request),
+        cmocka_unit_test(records_are_filled),
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(connection_close),
         cmocka_unit_test(large_bodies),

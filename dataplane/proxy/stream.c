@@ -8,6 +8,8 @@
 #define PEEK_SPANS       16   /* spans of cipher text given to TLS at once */
 #define STAGED_BYTES_MAX 1400 /* plaintext per staged frame: fits one segment of most paths */
 
+static bool tls_flush(struct proxy *p, struct stream *s);
+
 /* --- input --------------------------------------------------------------------------------------- */
 
 /* Give TLS what TCP has; *fed says how many bytes it took. What it wants to say goes out at once. */
@@ -20,7 +22,7 @@ static enum tg_err tls_input(struct proxy *p, struct stream *s, size_t *fed)
         return tcp_at_end(p->tcp, s->tcp) ? TG_END : TG_AGAIN;
     enum tg_err err = tls_feed(s->tls, spans, n, fed, proxy_wall_ns(p) / TG_S);
     tcp_consume(p->tcp, s->tcp, (uint32_t)*fed);
-    stream_flush(p, s);
+    tls_flush(p, s);
     if (err == TG_BAD_INPUT)
         s->error = TG_BAD_INPUT;
     return err;
@@ -115,121 +117,136 @@ static bool tls_flush(struct proxy *p, struct stream *s)
     return true;
 }
 
-static void held_push_front(struct stream *s, struct buf *b)
+/* Drop n bytes from the front of what is held. */
+static void held_drop(struct proxy *p, struct stream *s, size_t n)
 {
-    b->link = s->held.first;
+    s->held_bytes -= (uint32_t)n;
+    while (n > 0) {
+        struct buf *b = s->held.first;
+        size_t part = n < b->len ? n : b->len;
+        buf_pull(b, (uint16_t)part);
+        n -= part;
+        if (b->len == 0)
+            buf_unref(p->buffers, buf_queue_pop(&s->held));
+    }
+}
+
+static void held_push(struct stream *s, struct buf *b)
+{
+    s->held_bytes += b->len;
+    buf_queue_push(&s->held, b);
+}
+
+/* Held plaintext -> one record. Small pieces are gathered: each record costs 22 bytes and a call into the
+ * cipher. False when TLS takes nothing. */
+static bool tls_seal(struct proxy *p, struct stream *s)
+{
+    struct span plain = buf_span(s->held.first);
+    size_t taken = 0;
+    if (s->held.count > 1) {
+        struct span_writer w = span_writer_make(p->record, sizeof p->record);
+        for (const struct buf *b = s->held.first; b && w.len < w.cap; b = b->link)
+            span_write_span(&w, span_slice(buf_span(b), 0, w.cap - w.len));
+        plain = span_writer_span(&w);
+    }
+    if (tls_write(s->tls, plain, &taken) != TG_OK)
+        return false;
+    held_drop(p, s, taken);
+    return taken > 0;
+}
+
+/* One held frame -> TCP; false when it takes none. */
+static bool plain_send_held(struct proxy *p, struct stream *s)
+{
+    struct buf *b = buf_queue_pop(&s->held);
+    uint16_t len = b->len;
+    enum tg_err err = tcp_send_buf(p->tcp, s->tcp, b);
+    if (err == TG_OK || err == TG_STALE) { /* stale: its CLOSED event is on the way */
+        if (err == TG_STALE)
+            buf_unref(p->buffers, b);
+        s->held_bytes -= len;
+        return true;
+    }
+    b->link = s->held.first; /* back to the front */
     s->held.first = b;
     if (!s->held.last)
         s->held.last = b;
     s->held.count++;
-}
-
-/* Hand one frame to TLS or TCP; ownership passes when true. */
-static bool frame_send(struct proxy *p, struct stream *s, struct buf *b)
-{
-    if (s->tls) {
-        size_t taken = 0;
-        if (tls_write(s->tls, buf_span(b), &taken) != TG_OK)
-            taken = 0;
-        buf_pull(b, (uint16_t)taken);
-        if (b->len > 0)
-            return false;
-        buf_unref(p->buffers, b);
-        return true;
-    }
-    enum tg_err err = tcp_send_buf(p->tcp, s->tcp, b);
-    if (err == TG_STALE) { /* its CLOSED event is on the way */
-        buf_unref(p->buffers, b);
-        return true;
-    }
-    s->starved |= err == TG_NO_MEMORY;
-    return err == TG_OK;
+    return false;
 }
 
 bool stream_flush(struct proxy *p, struct stream *s)
 {
-    if (s->tcp == TCP_NONE)
-        return true;
-    for (;;) {
+    bool going = s->tcp != TCP_NONE;
+    while (going) {
         if (s->tls && !tls_flush(p, s))
             return false;
-        struct buf *b = buf_queue_pop(&s->held);
-        if (!b)
+        if (s->held.count == 0)
             return true;
-        size_t before = b->len;
-        if (!frame_send(p, s, b)) {
-            held_push_front(s, b);
-            if (!s->tls || b->len == before)
-                return false;
-        }
+        going = s->tls ? tls_seal(p, s) : plain_send_held(p, s);
     }
+    return s->tcp == TCP_NONE;
 }
 
 size_t stream_writable(struct proxy *p, struct stream *s)
 {
-    if (s->error != TG_OK || !stream_flush(p, s))
+    if (s->error != TG_OK)
+        return 0;
+    bool filling = s->tls && s->held_bytes < PIECE_BYTES_MAX && tls_pending_out(s->tls) == 0;
+    if (!filling && !stream_flush(p, s))
         return 0;
     size_t room = tcp_writable(p->tcp, s->tcp);
     if (room == 0)
         wish_writable(p, s);
     else if (s->tls) /* everything before is with TCP; one record's worth may wait */
-        room = PIECE_BYTES_MAX;
+        room = PIECE_BYTES_MAX - s->held_bytes;
     return room;
 }
 
-size_t stream_write(struct proxy *p, struct stream *s, struct span bytes)
-{
-    size_t room = stream_writable(p, s), taken = 0;
-    struct span part = span_slice(bytes, 0, room);
-    if (part.len == 0)
-        return 0;
-    if (!s->tls)
-        return tcp_write(p->tcp, s->tcp, part);
-    if (tls_write(s->tls, part, &taken) != TG_OK)
-        taken = 0;
-    stream_flush(p, s);
-    return taken;
-}
-
-/* Keep a copy of bytes that found no room. Without memory for them the stream cannot go on. */
+/* Keep a copy of bytes. Without memory for them the stream cannot go on. */
 static void held_copy(struct proxy *p, struct stream *s, struct span bytes)
 {
     while (bytes.len > 0) {
         struct buf *b = s->held.last;
-        if (!b || b->refs != 1 || buf_tailroom(b) == 0) {
+        if (!b || b->refs != 1 || b->external || buf_tailroom(b) == 0) {
             b = buf_alloc(p->buffers);
             if (!b) {
                 s->error = TG_NO_MEMORY;
                 return;
             }
-            buf_queue_push(&s->held, b);
+            held_push(s, b);
         }
         size_t n = bytes.len < buf_tailroom(b) ? bytes.len : buf_tailroom(b);
         memcpy(buf_put(b, (uint16_t)n), bytes.data, n);
+        s->held_bytes += (uint32_t)n;
         bytes = span_slice(bytes, n, bytes.len);
     }
+}
+
+size_t stream_write(struct proxy *p, struct stream *s, struct span bytes)
+{
+    struct span part = span_slice(bytes, 0, stream_writable(p, s));
+    if (part.len == 0)
+        return 0;
+    if (!s->tls)
+        return tcp_write(p->tcp, s->tcp, part);
+    held_copy(p, s, part);
+    return part.len;
 }
 
 void stream_put(struct proxy *p, struct stream *s, struct span bytes)
 {
     size_t n = 0;
-    if (s->held.count == 0 && bytes.len > 0) {
-        if (!s->tls)
-            n = tcp_write(p->tcp, s->tcp, bytes);
-        else if (tls_write(s->tls, bytes, &n) != TG_OK)
-            n = 0;
-    }
+    if (!s->tls && s->held.count == 0 && bytes.len > 0)
+        n = tcp_write(p->tcp, s->tcp, bytes);
     held_copy(p, s, span_slice(bytes, n, bytes.len));
-    if (s->tls)
-        stream_flush(p, s);
 }
 
 static void stream_send(struct proxy *p, struct stream *s, struct buf *b)
 {
-    if (s->held.count > 0 || !frame_send(p, s, b))
-        buf_queue_push(&s->held, b);
-    if (s->tls)
-        stream_flush(p, s);
+    held_push(s, b);
+    if (!s->tls && s->held.count == 1)
+        plain_send_held(p, s);
 }
 
 void stream_pass(struct proxy *p, struct stream *from, struct stream *to, size_t n)
@@ -285,6 +302,7 @@ static void stream_release(struct proxy *p, struct stream *s)
     s->staged = NULL;
     for (struct buf *b; (b = buf_queue_pop(&s->held)) != NULL;)
         buf_unref(p->buffers, b);
+    s->held_bytes = 0;
 }
 
 void stream_abort(struct proxy *p, struct stream *s)
