@@ -18,15 +18,16 @@ static void cwnd_grow(struct tcp_pcb *pcb, uint64_t bytes)
     pcb->cwnd = cwnd < CWND_MAX ? (uint32_t)cwnd : CWND_MAX;
 }
 
-/* Slow start by bytes, at most two segments an ACK (RFC 3465 s2.3, L = 2; one after a timeout, s2.3
- * too): splitting ACKs gains nothing. True while it is slow start. */
-static bool slow_start(struct tcp_pcb *pcb, uint32_t bytes)
+/* Slow start by acknowledged bytes, so that splitting ACKs gains nothing (RFC 3465); without that RFC's
+ * limit per ACK, as Linux: receivers that merge ACKs (ours does, one a burst) would stop it from
+ * doubling. Bytes beyond ssthresh are left to congestion avoidance: returned. */
+static uint32_t slow_start(struct tcp_pcb *pcb, uint32_t bytes)
 {
     if (pcb->cwnd >= pcb->ssthresh)
-        return false;
-    uint32_t limit = tcp_has(pcb, TCP_F_TIMEOUT) ? 1u : 2u;
-    cwnd_grow(pcb, u32_min(bytes, limit * pcb->mss));
-    return true;
+        return bytes;
+    uint32_t step = u32_min(bytes, pcb->ssthresh - pcb->cwnd);
+    cwnd_grow(pcb, step);
+    return bytes - step;
 }
 
 /* FlightSize of RFC 5681 equation 4, not more than what cwnd allowed (limited transmit). */
@@ -45,8 +46,7 @@ static void newreno_start(struct tcp_pcb *pcb)
 /* RFC 5681 s3.1: one segment per cwnd of acknowledged bytes. */
 static void newreno_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
 {
-    if (slow_start(pcb, bytes))
-        return;
+    bytes = slow_start(pcb, bytes);
     pcb->acked_bytes += u32_min(bytes, CWND_MAX);
     if (pcb->acked_bytes >= pcb->cwnd) {
         pcb->acked_bytes -= pcb->cwnd;
@@ -141,7 +141,8 @@ static void cubic_estimate(struct tcp_pcb *pcb, uint32_t bytes)
 
 static void cubic_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
 {
-    if (slow_start(pcb, bytes))
+    bytes = slow_start(pcb, bytes);
+    if (bytes == 0)
         return;
     if (pcb->cc[CUBIC_EPOCH] == 0)
         cubic_epoch_begin(pcb, now);

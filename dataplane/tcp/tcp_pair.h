@@ -7,7 +7,7 @@
 
 #include "tcp/tcp_test_support.h"
 
-#define PAIR_FLYING 4096
+#define PAIR_FLYING 8192
 
 struct pair_user {
     tcp_handle h;
@@ -31,6 +31,10 @@ struct pair {
     struct pair_user user[2];
     struct prng prng;
     tg_ns now, delay, jitter;
+    tg_ns byte_time;    /* of the link, ns; 0: any number at once */
+    tg_ns free_at[2];   /* when the link in a direction has sent what it has */
+    uint32_t queue_max; /* bytes that may wait for the link; 0: any number */
+    uint64_t overflows;
     unsigned loss_permille, duplicate_permille;
     bool cut; /* nothing passes */
     struct pair_frame *flying;
@@ -76,9 +80,15 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
     p->frames++;
     if (p->cut || (tcp && pair_chance(p, p->loss_permille)))
         return;
+    tg_ns start = p->free_at[to] > p->now ? p->free_at[to] : p->now;
+    if (p->queue_max && start - p->now > p->queue_max * p->byte_time) {
+        p->overflows++;
+        return;
+    }
+    p->free_at[to] = start + b->len * p->byte_time;
     assert_true(p->count < PAIR_FLYING);
     struct pair_frame *f = &p->flying[p->count++];
-    f->at = p->now + p->delay + (p->jitter && tcp ? prng_below(&p->prng, p->jitter) : 0);
+    f->at = p->free_at[to] + p->delay + (p->jitter && tcp ? prng_below(&p->prng, p->jitter) : 0);
     f->to = (uint8_t)to;
     f->len = b->len;
     memcpy(f->bytes, b->data, b->len);
@@ -220,9 +230,13 @@ static inline tg_ns pair_next(const struct pair *p)
     tg_ns next = UINT64_MAX;
     for (unsigned i = 0; i < p->count; i++)
         next = p->flying[i].at < next ? p->flying[i].at : next;
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         if (timers_next(&p->node[i].wheel) < next)
             next = timers_next(&p->node[i].wheel);
+        bool reads = p->user[i].read_max && tcp_unread(p->node[i].tcp, p->user[i].h);
+        if (reads && p->now + TG_MS < next) /* a slow reader has its own clock */
+            next = p->now + TG_MS;
+    }
     return next;
 }
 
