@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#define LAB_CONNECTIONS 128
+#define LAB_CONNECTIONS 512
 #define LAB_EVENTS      64
 #define LAB_START       (1000 * TG_S)
 #define LAB_WALL        1718100000ull /* seconds: Tue, 11 Jun 2024 10:00:00 GMT at LAB_START */
