@@ -20,10 +20,14 @@ def main():
     with open(os.path.join(os.environ["TIDEGATE_ORIGIN_DIR"], "100"), "w") as f:
         f.write("7".rjust(100, "0"))
     url = os.environ["TIDEGATE_URL"] + "/100"
-    wrk(url, 1)
-    before = counters()
-    wrk(url, seconds)
-    after = counters()
+    try:
+        wrk(url, 1)
+        before = counters()
+        wrk(url, seconds)
+        after = counters()
+    except SystemExit:
+        print(json.dumps(counters(), indent=1))
+        raise
     requests = after["http_responses"] - before["http_responses"]
     busy = after["worker_busy_ns"] - before["worker_busy_ns"]
     with open(result, "w") as f:
