@@ -43,13 +43,21 @@ struct tls_certificate {
     bool is_default;
 };
 
+struct tls_replay; /* tls/tls_replay.h: makes a 0-RTT flight count once on this node */
+
 struct tls_policy {
     /* Choose http/1.1; a client that offers ALPN without it gets the alert no_application_protocol
      * (RFC 7301 s3.2). false: ALPN is ignored. */
     bool alpn_http1;
     bool tls12; /* TLS 1.2 allowed beside 1.3 */
-    /* Bytes of 0-RTT accepted; 0: off. There is no replay register yet: keep it 0. */
+    /* Bytes of 0-RTT accepted; 0: off. */
     uint32_t early_data_max;
+    /* The node's register of flights: without one, early data of any age within libssl's window is accepted
+     * again and again (tests only). Outlives the set. */
+    struct tls_replay *replay;
+    /* Goes into tickets: early data is accepted only under a ticket of this node, since only its register
+     * has seen the flights. A foreign ticket resumes all the same. */
+    uint16_t node_slot;
     /* != 0: deterministic randomness of the whole process from here on. Simulator and tests only;
      * one thread. */
     uint64_t random_seed;

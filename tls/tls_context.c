@@ -70,7 +70,7 @@ static int ticket_stamp(SSL *ssl, void *arg)
     SSL_SESSION *session = SSL_get_session(ssl);
     if (session && conn->now_s)
         SSL_SESSION_set_time(session, (long)conn->now_s);
-    return 1;
+    return !session || early_ticket_stamp(conn, session);
 }
 
 /* The time by libssl's own clock, which a new session carries. */
@@ -131,14 +131,8 @@ bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy)
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     if (policy->alpn_http1)
         SSL_CTX_set_alpn_select_cb(ctx, alpn_choose, NULL);
-    if (policy->early_data_max) {
-        /* Tickets stay stateless; who executes early requests must guard against replays himself.
-         */
-        SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
-        if (SSL_CTX_set_max_early_data(ctx, policy->early_data_max) != 1 ||
-            SSL_CTX_set_recv_max_early_data(ctx, policy->early_data_max) != 1)
-            return false;
-    }
+    if (policy->early_data_max && !early_set_up(ctx, policy))
+        return false;
     return SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1 &&
            tickets_set_up(ctx, policy);
 }

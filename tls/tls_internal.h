@@ -35,6 +35,15 @@ bool context_policy_common(SSL_CTX *ctx, bool tls12);
 /* The server's part: preference, tickets, ALPN. */
 bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy);
 
+/* --- tls_early.c: whether early data counts --- */
+
+/* Note the flight's name (its first PSK binder); called for every ClientHello, before anything is verified. */
+void early_note(SSL *ssl);
+/* Let a context accept early data under the policy; false without memory. */
+bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy);
+/* Write this node's name into a ticket that is being made. */
+bool early_ticket_stamp(const struct tls_conn *conn, SSL_SESSION *session);
+
 /* --- tls_set.c --- */
 
 struct tls_set {
@@ -45,6 +54,8 @@ struct tls_set {
     uint64_t serial;         /* of this set in the process */
     uint64_t key_operations; /* that went out; with serial their id */
     uint32_t early_data_max;
+    struct tls_replay *replay; /* NULL: early data is not guarded */
+    uint16_t node_slot;
     /* One for all certificates: the servername callback puts the chosen pair into the SSL. Measured
      * on 3.0.22: 2.0 us (EC) or 0.1 us (RSA) a handshake, against 12.8 KB and 120 us of set-up for
      * each SSL_CTX, per worker and certificate. */
@@ -80,11 +91,13 @@ struct tls_conn {
     struct tls_set *set;       /* server side, else NULL */
     struct tls_client *client; /* client side, else NULL */
     void *user;
-    struct key_wait *key;  /* the key operation that is out, on its job's stack; NULL: none */
-    char *server_name;     /* lower case, NUL-terminated; NULL: none */
-    uint64_t now_s;        /* of the last tls_feed */
-    uint8_t phase;         /* enum conn_phase; conn_phase_set is its only writer */
-    uint8_t alert;         /* last one sent or received */
+    struct key_wait *key; /* the key operation that is out, on its job's stack; NULL: none */
+    char *server_name;    /* lower case, NUL-terminated; NULL: none */
+    uint64_t now_s;       /* of the last tls_feed */
+    uint8_t phase;        /* enum conn_phase; conn_phase_set is its only writer */
+    uint8_t alert;        /* last one sent or received */
+    bool binder_known;    /* binder holds the first PSK binder of the ClientHello */
+    uint8_t binder[16];
     bool early_byte_waits; /* tls_feed had to take one 0-RTT byte to learn that there are any */
     uint8_t early_byte;
     bool shutdown_queued;

@@ -66,6 +66,7 @@ static struct span hello_name(SSL *ssl)
 static int hello_note(SSL *ssl, int *alert, void *arg)
 {
     *alert = SSL_AD_INTERNAL_ERROR;
+    early_note(ssl);
     return conn_server_name_set(conn_of(ssl), hello_name(ssl)) ? SSL_CLIENT_HELLO_SUCCESS
                                                                : SSL_CLIENT_HELLO_ERROR;
 }
@@ -167,6 +168,8 @@ static enum tg_err set_make(struct tls_set *set, const struct tls_certificate ce
                             .serial = atomic_fetch_add(&sets, 1) + 1,
                             .deterministic = policy->random_seed != 0,
                             .early_data_max = policy->early_data_max,
+                            .replay = policy->replay,
+                            .node_slot = policy->node_slot,
                             .fallback = name_choice_none()};
     set->pairs = calloc(count ? count : 1, sizeof set->pairs[0]);
     set->ctx = SSL_CTX_new(TLS_server_method());

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Whether early data (0-RTT, RFC 8446 s8) counts: the ticket must be this node's own, and the flight must be
+ * new in the node's register. Called by libssl's callbacks. libssl itself has checked the binder and the
+ * ticket's age by then. A refusal costs the client one round trip and nothing else.
+ */
+#include "tls/tls_internal.h"
+#include "tls/tls_replay.h"
+
+static_assert(sizeof((struct tls_conn){0}).binder == REPLAY_KEY_BYTES, "the binder names a flight");
+
+/* pre_shared_key (RFC 8446 s4.2.11): identities<7..2^16-1>, binders<33..2^16-1>, each binder <32..255>. libssl
+ * looks at the first identity only when early data is offered, so the first binder names the flight. */
+void early_note(SSL *ssl)
+{
+    struct tls_conn *conn = conn_of(ssl);
+    const unsigned char *data;
+    size_t len;
+    conn->binder_known = false;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &data, &len) != 1)
+        return;
+    struct span_reader r = span_reader_make(span_make(data, len));
+    size_t identities = span_read_be16(&r);
+    (void)span_read(&r, identities);
+    (void)span_read_be16(&r); /* length of the list of binders */
+    uint8_t binder_len = span_read_u8(&r);
+    const uint8_t *binder = span_read(&r, binder_len);
+    if (!binder || binder_len < sizeof conn->binder)
+        return; /* libssl refuses it in its own words */
+    memcpy(conn->binder, binder, sizeof conn->binder);
+    conn->binder_known = true;
+}
+
+static bool ticket_is_ours(const struct tls_conn *conn, SSL_SESSION *session)
+{
+    void *data;
+    size_t len;
+    uint16_t slot;
+    if (!session || SSL_SESSION_get0_ticket_appdata(session, &data, &len) != 1 ||
+        len != sizeof slot)
+        return false;
+    memcpy(&slot, data, sizeof slot);
+    return slot == conn->set->node_slot;
+}
+
+static int early_allow(SSL *ssl, void *arg)
+{
+    const struct tls_conn *conn = conn_of(ssl);
+    if (!conn->set->replay)
+        return 1;
+    return conn->binder_known && ticket_is_ours(conn, SSL_get0_session(ssl)) &&
+           tls_replay_admit(conn->set->replay, conn->binder, conn->now_s);
+}
+
+bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy)
+{
+    /* tickets stay stateless: libssl's own guard needs a session cache shared by all workers */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+    SSL_CTX_set_allow_early_data_cb(ctx, early_allow, NULL);
+    return SSL_CTX_set_max_early_data(ctx, policy->early_data_max) == 1 &&
+           SSL_CTX_set_recv_max_early_data(ctx, policy->early_data_max) == 1;
+}
+
+bool early_ticket_stamp(const struct tls_conn *conn, SSL_SESSION *session)
+{
+    uint16_t slot = conn->set->node_slot;
+    return SSL_SESSION_set1_ticket_appdata(session, &slot, sizeof slot) == 1;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Early data counts once: a captured first flight, sent again and again to the same worker, to another worker
+ * of the node, to another node, and to the node after a restart.
+ */
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "tls/tls_replay.h"
+#include "tls/tls_test_certs.h"
+#include "tls/tls_test_link.h"
+
+#include <string.h>
+#include <time.h>
+
+static struct test_certificate ecdsa;
+
+static struct tls_set *set_make(struct tls_replay *replay, uint16_t node)
+{
+    const struct tls_policy policy = {.alpn_http1 = true,
+                                      .tls12 = true,
+                                      .early_data_max = 8192,
+                                      .replay = replay,
+                                      .node_slot = node};
+    struct tls_certificate published =
+        test_certificate_publish(&ecdsa, SPAN_LITERAL("a.example"), true);
+    struct tls_set *set;
+    unsigned bad;
+    char problem[256];
+    assert_int_equal(tls_set_create(&published, 1, &policy, &set, &bad, problem), TG_OK);
+    return set;
+}
+
+static uint64_t wall_now(void)
+{
+    return (uint64_t)time(NULL);
+}
+
+static struct tls_replay *register_make(uint64_t start_s)
+{
+    struct tls_replay *replay;
+    assert_int_equal(tls_replay_create(4096, start_s, &replay), TG_OK);
+    return replay;
+}
+
+static struct test_end server_make(struct tls_set *set)
+{
+    struct test_end end = {.now_s = wall_now()};
+    assert_int_equal(tls_accept(set, NULL, &end.conn), TG_OK);
+    return end;
+}
+
+static SSL_SESSION *ticket_get(struct tls_set *set)
+{
+    struct test_end end = server_make(set);
+    struct test_peer peer;
+    test_peer_make(
+        &peer, &(struct test_peer_options){.version = TLS1_3_VERSION, .server_name = "a.example"});
+    test_link_run(&peer, &end);
+    SSL_SESSION *session = peer.session;
+    assert_non_null(session);
+    peer.session = NULL;
+    test_peer_free(&peer);
+    test_end_free(&end);
+    return session;
+}
+
+/* A client's first flight with an early request, as an observer on the wire holds it. */
+static void flight_capture(SSL_SESSION *session, struct test_bytes *flight)
+{
+    struct test_peer peer;
+    size_t n;
+    test_peer_make(&peer, &(struct test_peer_options){.version = TLS1_3_VERSION,
+                                                      .server_name = "a.example",
+                                                      .session = session});
+    assert_int_equal(SSL_write_early_data(peer.ssl, "GET / HTTP/1.1\r\n\r\n", 18, &n), 1);
+    test_peer_drain(&peer, flight);
+    test_peer_free(&peer);
+}
+
+/* Bytes of early data that a worker accepts when the flight comes in. */
+static size_t flight_send(struct tls_set *set, const struct test_bytes *flight)
+{
+    struct test_end end = server_make(set);
+    struct span bytes = test_bytes_span(flight);
+    test_bytes_add(&end.in, bytes.data, bytes.len);
+    test_end_turn(&end);
+    size_t early = end.early;
+    test_end_free(&end);
+    return early;
+}
+
+static void a_captured_flight_counts_once_on_a_node(void **state)
+{
+    struct tls_replay *replay = register_make(wall_now() - 100);
+    struct tls_set *worker0 = set_make(replay, 1), *worker1 = set_make(replay, 1);
+    SSL_SESSION *session = ticket_get(worker0);
+    struct test_bytes flight = {0};
+    flight_capture(session, &flight);
+    unsigned accepted = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        size_t early = flight_send(i % 2 ? worker1 : worker0, &flight);
+        assert_true(early == 0 || early == 18);
+        accepted += early > 0;
+    }
+    assert_int_equal(accepted, 1);
+    /* another flight under the same ticket is another flight */
+    struct test_bytes second = {0};
+    flight_capture(session, &second);
+    assert_int_equal(flight_send(worker1, &second), 18);
+    test_bytes_free(&flight);
+    test_bytes_free(&second);
+    SSL_SESSION_free(session);
+    tls_set_unref(worker0);
+    tls_set_unref(worker1);
+    tls_replay_free(replay);
+}
+
+static void another_node_resumes_but_takes_no_early_data(void **state)
+{
+    struct tls_replay *here = register_make(wall_now() - 100),
+                      *there = register_make(wall_now() - 100);
+    struct tls_set *a = set_make(here, 1), *b = set_make(there, 2);
+    SSL_SESSION *session = ticket_get(a);
+    struct test_bytes flight = {0};
+    flight_capture(session, &flight);
+    for (unsigned i = 0; i < 50; i++)
+        assert_int_equal(flight_send(b, &flight), 0);
+    /* the same client, let on: resumed by the foreign ticket, its early data refused, not lost */
+    struct test_end end = server_make(b);
+    struct test_peer peer;
+    struct tls_info info;
+    size_t n;
+    test_peer_make(&peer, &(struct test_peer_options){.version = TLS1_3_VERSION,
+                                                      .server_name = "a.example",
+                                                      .session = session});
+    assert_int_equal(SSL_write_early_data(peer.ssl, "early", 5, &n), 1);
+    test_link_run(&peer, &end);
+    tls_get_info(end.conn, &info);
+    assert_true(info.resumed && tls_handshake_done(end.conn));
+    assert_int_equal(SSL_get_early_data_status(peer.ssl), SSL_EARLY_DATA_REJECTED);
+    assert_int_equal(end.got.len, 0);
+    assert_int_equal(flight_send(a, &flight), 18);
+    test_peer_free(&peer);
+    test_end_free(&end);
+    test_bytes_free(&flight);
+    SSL_SESSION_free(session);
+    tls_set_unref(a);
+    tls_set_unref(b);
+    tls_replay_free(here);
+    tls_replay_free(there);
+}
+
+static void a_restarted_node_refuses_until_the_window_is_over(void **state)
+{
+    struct tls_replay *before = register_make(wall_now() - 100), *after = register_make(wall_now());
+    struct tls_set *old = set_make(before, 1), *fresh = set_make(after, 1);
+    SSL_SESSION *session = ticket_get(old);
+    struct test_bytes flight = {0};
+    flight_capture(session, &flight);
+    assert_int_equal(flight_send(old, &flight), 18);
+    assert_int_equal(flight_send(fresh, &flight), 0);
+    test_bytes_free(&flight);
+    SSL_SESSION_free(session);
+    tls_set_unref(old);
+    tls_set_unref(fresh);
+    tls_replay_free(before);
+    tls_replay_free(after);
+}
+
+/* Without a register (tests of the record path) nothing is guarded: the control experiment. */
+static void without_a_register_every_replay_counts(void **state)
+{
+    struct tls_set *set = set_make(NULL, 1);
+    SSL_SESSION *session = ticket_get(set);
+    struct test_bytes flight = {0};
+    flight_capture(session, &flight);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(flight_send(set, &flight), 18);
+    test_bytes_free(&flight);
+    SSL_SESSION_free(session);
+    tls_set_unref(set);
+}
+
+static int start(void **state)
+{
+    if (tls_start() != TG_OK)
+        return -1;
+    test_certificate_make(&ecdsa, TEST_KEY_P256, "DNS:a.example", NULL);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    test_certificate_free(&ecdsa);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_captured_flight_counts_once_on_a_node),
+        cmocka_unit_test(another_node_resumes_but_takes_no_early_data),
+        cmocka_unit_test(a_restarted_node_refuses_until_the_window_is_over),
+        cmocka_unit_test(without_a_register_every_replay_counts),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
