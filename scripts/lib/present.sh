@@ -50,7 +50,9 @@ present_origin() {
 
 # Until Ctrl-C; or until tidegate ends by itself, which is a failure.
 present_wait() {
-    wait "$edge_pid" || true
+    until process_gone "$edge_pid"; do
+        sleep 0.2
+    done
     ui_fail "tidegate ended by itself: $(ui_last_line "$run_dir/log/tidegate.log")"
 }
 

@@ -12,6 +12,7 @@ process_start() {
     : >>"$log" # whoever looks into it at once must find it
     setsid setpriv --pdeathsig TERM "$@" </dev/null >>"$log" 2>&1 &
     process_pid=$!
+    disown # else bash tells of its end on our terminal
     process_pids+=("$process_pid")
 }
 
@@ -34,7 +35,6 @@ process_stop() {
             ui_wait 5 process_gone "$1" || true
         fi
     fi
-    wait "$1" 2>/dev/null || true
 }
 
 # The last started first.
