@@ -22,7 +22,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 int tgctl_main(int argc, char **argv); /* of cli/, which stands above: linked, not included */
@@ -234,7 +233,24 @@ static size_t file_take(const char *path, char *out, size_t cap)
     return n;
 }
 
-/* Run tgctl with words separated by single blanks, in a child. */
+/* Let what is written to `fd` go to a file; returns the descriptor to give back. */
+static int redirect(int fd, const char *path)
+{
+    int saved = dup(fd), file = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    assert_true(saved >= 0 && file >= 0);
+    dup2(file, fd);
+    close(file);
+    return saved;
+}
+
+static void redirect_end(int fd, int saved)
+{
+    dup2(saved, fd);
+    close(saved);
+}
+
+/* Run tgctl with words separated by single blanks, in this process: a fork beside threads may hang
+ * under sanitizers. */
 static struct run tgctl(struct fixture *f, const char *words)
 {
     struct run r = {0};
@@ -245,20 +261,13 @@ static struct run tgctl(struct fixture *f, const char *words)
     snprintf(err, sizeof err, "%s/err", f->place.directory);
     for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
         argv[argc++] = w;
+    setenv("TIDEGATE_SOCKET", f->place.config.socket, 1);
     fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(open(out, O_CREAT | O_TRUNC | O_WRONLY, 0600), 1);
-        dup2(open(err, O_CREAT | O_TRUNC | O_WRONLY, 0600), 2);
-        setenv("TIDEGATE_SOCKET", f->place.config.socket, 1);
-        int code = tgctl_main(argc, argv);
-        fflush(NULL);
-        _exit(code);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    r.code = WEXITSTATUS(status);
+    int saved_out = redirect(1, out), saved_err = redirect(2, err);
+    r.code = tgctl_main(argc, argv);
+    fflush(NULL);
+    redirect_end(1, saved_out);
+    redirect_end(2, saved_err);
     file_take(out, r.out, sizeof r.out);
     file_take(err, r.err, sizeof r.err);
     return r;
