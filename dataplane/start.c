@@ -116,6 +116,9 @@ enum tg_err start_ports(const struct config *config, const struct start_secrets 
         io.ports[p].device = config->ports[p].device;
         io.ports[p].queues = config->ports[p].queues;
         io.ports[p].mtu = (uint16_t)config->ports[p].mtu;
+        io.ports[p].address_count = config->ports[p].address_count;
+        for (unsigned a = 0; a < config->ports[p].address_count; a++)
+            memcpy(io.ports[p].addresses[a], config->ports[p].addresses[a].address, 16);
     }
     return io_host_open(&io, host, problem);
 }

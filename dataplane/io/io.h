@@ -25,7 +25,9 @@
 #include "base/result.h"
 #include "base/stats.h"
 
-#define IO_PORTS_MAX 4
+#define IO_PORTS_MAX      4
+#define IO_ADDRESSES_MAX  32 /* per port */
+#define IO_DROP_RULES_MAX 1024
 
 struct io;      /* one worker's view of the ports */
 struct io_host; /* all ports of the process, owned by main */
@@ -51,6 +53,10 @@ struct io_config {
             *device; /* DPDK: a devargs string such as "net_tap0,iface=tgt0"; XDP: an interface */
         unsigned queues; /* wanted; the port may have fewer */
         uint16_t mtu;    /* 0: 1500 */
+        /* Our addresses, IPv4 as IPv4-mapped. XDP: what is for them comes to us, the rest goes to the
+         * kernel. DPDK: not looked at, the whole port is ours. */
+        uint8_t addresses[IO_ADDRESSES_MAX][16];
+        unsigned address_count;
     } ports[IO_PORTS_MAX];
     unsigned port_count;
     unsigned buffers;              /* per worker */
@@ -66,6 +72,29 @@ struct io_config {
  * problem  [out, 256 bytes] one sentence with the way out when the result is not TG_OK (a busy port,
  *          missing rights, missing hugepages). Nothing stays open after a failure. */
 enum tg_err io_host_open(const struct io_config *config, struct io_host **host, char problem[256]);
+
+/* A drop rule: a frame for an address of ours that matches all given parts is dropped before we receive
+ * it. Fields and meaning as struct tables_rule (contract/, which io/ does not know). */
+struct io_drop_rule {
+    uint8_t source[16], destination[16];        /* IPv4 as IPv4-mapped */
+    uint8_t source_bits, destination_bits;      /* 0: any, of either family */
+    uint8_t proto;                              /* 0: any */
+    uint16_t source_port_low, source_port_high; /* 0..65535: any */
+    uint16_t destination_port_low, destination_port_high;
+    uint16_t slot; /* where its hits are counted, < IO_DROP_RULES_MAX */
+};
+
+/* Put rules[n] into force in the driver, in the place of those before; of several that match the first
+ * counts. From any one thread that is not a worker; takes about a millisecond. filter/ still looks at
+ * what gets through: until this call is done, and wherever it says TG_UNSUPPORTED, the rules are in
+ * force there alone.
+ * DPDK, simulator: TG_UNSUPPORTED. AF_XDP: TG_TOO_BIG for more than IO_DROP_RULES_MAX, TG_SYSTEM when
+ * the kernel refuses (then no rule is in force in the driver). */
+enum tg_err io_host_use_rules(struct io_host *host, const struct io_drop_rule rules[], unsigned n);
+
+/* Frames that a rule dropped in the driver since the start. Any thread; 0 where there is no driver of
+ * ours. */
+uint64_t io_host_rule_hits(const struct io_host *host, unsigned slot);
 
 /* Give worker `worker` (0..workers-1) its view. Called in the worker's own thread, which it binds to
  * the back end (DPDK: rte_thread_register). `stats` is that worker's block and outlives the io. */
@@ -92,6 +121,10 @@ unsigned io_rx(struct io *io, struct buf *burst[], unsigned n);
  * extra mbuf reference. AF_XDP: the TX ring. Simulator: copies into the link. */
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n);
 
+/* The same for a worker: hits in the driver since this worker last asked for that slot. One worker only
+ * asks, or they are counted twice. */
+uint64_t io_rule_hits_take(struct io *io, unsigned slot);
+
 /* True when no port reads this buffer's bytes any more. */
 bool io_tx_done(const struct io *io, const struct buf *buf);
 
@@ -109,7 +142,7 @@ void io_handoff(struct io *io, struct buf *burst[], unsigned n);
 void io_wait(struct io *io, tg_ns until);
 
 /* The worker clock. Read once after every receive burst, then passed on; nothing above reads a clock.
- * DPDK and AF_XDP: TSC scaled to nanoseconds; simulator: virtual time. */
+ * DPDK: TSC scaled to nanoseconds; AF_XDP: CLOCK_MONOTONIC by the vDSO; simulator: virtual time. */
 tg_ns io_now(struct io *io);
 
 const struct io_caps *io_caps(const struct io *io, unsigned port);

@@ -6,6 +6,7 @@
 #   debug     build-debug/
 #   asan      build-asan/    address and undefined behaviour sanitizers: unit tests, simulator
 #   fuzz      build-fuzz/    clang, libFuzzer
+#   xdp       build-xdp/     what runs, without DPDK: AF_XDP and a program in the driver
 #
 # Compilers share the machine with whatever else runs on it: never more jobs than processors.
 
@@ -22,7 +23,8 @@ build_options() {
     debug) echo --buildtype=debug ;;
     asan) echo --buildtype=debugoptimized -Db_sanitize=address,undefined ;;
     fuzz) echo --buildtype=debugoptimized -Dfuzz=true ;;
-    *) ui_fail "there is no build named $1 (release, debug, asan, fuzz)" ;;
+    xdp) echo --buildtype=release -Dio=xdp ;;
+    *) ui_fail "there is no build named $1 (release, debug, asan, fuzz, xdp)" ;;
     esac
 }
 

@@ -11,11 +11,11 @@ edge_namespace() {
 }
 
 edge_device() {
-    if [[ $option_device == tap ]]; then
-        echo "net_tap0,iface=$net_tap"
-    else
-        echo "net_af_xdp0,iface=$net_veth,start_queue=0,queue_count=1"
-    fi
+    case $option_device in
+    tap) echo "net_tap0,iface=$net_tap" ;;
+    af-xdp) echo "net_af_xdp0,iface=$net_veth,start_queue=0,queue_count=1" ;;
+    xdp) echo "$net_veth" ;;
+    esac
 }
 
 edge_cpus() {
