@@ -55,7 +55,10 @@ size_t h1_chunk_head(uint8_t out[18], uint64_t n);
 
 /* True for fields that belong to one connection and are never forwarded: Connection and whatever it names,
  * Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-Authenticate,
- * Proxy-Authorization, Content-Length (written anew from the framing). */
-bool h1_is_hop_by_hop(const struct head_view *head, unsigned field_index);
+ * Proxy-Authorization, Content-Length (written anew from the framing). Only of heads that parsed. */
+static inline bool h1_is_hop_by_hop(const struct http_head *head, unsigned field_index)
+{
+    return (head->hop_by_hop[field_index / 64] >> field_index % 64 & 1) != 0;
+}
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Field lines (RFC 9112 s5): name, colon at once, value without white space around it; no folding.
- * Lists inside values, and which fields belong to one connection only. Called by h1_head, h1_meaning
- * and, through h1.h, by proxy. Floor 2: base only.
+ * Lists inside values. Called by h1_head and h1_meaning. Floor 2: base only.
  */
 #include "http/h1_parts.h"
 
@@ -50,42 +49,4 @@ bool h1_list_next(struct span *rest, struct span *element)
             return true;
     }
     return false;
-}
-
-static bool named_by_connection(const struct head_view *head, struct span name)
-{
-    int i = -1;
-    while ((i = http_field_find(head, SPAN_LITERAL("connection"), (unsigned)(i + 1))) >= 0) {
-        struct span rest = head->fields[i].value, element;
-        while (h1_list_next(&rest, &element))
-            if (span_equal_nocase(element, name))
-                return true;
-    }
-    return false;
-}
-
-static bool always_hop_by_hop(struct span name)
-{
-    static const char *const names[] = {
-        "te",
-        "trailer",
-        "upgrade",
-        "connection",
-        "keep-alive",
-        "content-length",
-        "proxy-connection",
-        "transfer-encoding",
-        "proxy-authenticate",
-        "proxy-authorization",
-    };
-    for (unsigned i = 0; i < TG_ARRAY_LEN(names); i++)
-        if (span_equal_nocase(name, span_from_string(names[i])))
-            return true;
-    return false;
-}
-
-bool h1_is_hop_by_hop(const struct head_view *head, unsigned field_index)
-{
-    struct span name = head->fields[field_index].name;
-    return always_hop_by_hop(name) || named_by_connection(head, name);
 }

@@ -9,65 +9,124 @@ struct facts {
     const struct field *host, *length, *coding, *expect; /* the last one seen */
     unsigned hosts, lengths, codings;
     bool close, keep_alive, upgrade_option, upgrade_field;
+    bool names; /* Connection names fields, perhaps */
 };
+
+/* A field name against a lower-case one of the same length. Setting bit 5 makes letters lower case and
+ * leaves '-' alone; no other byte of a token becomes a letter or '-' by it. */
+static bool name_is(const struct field *field, const char *lower, size_t len)
+{
+    const uint64_t bits = 0x2020202020202020u;
+    const uint8_t *name = field->name.data;
+    uint64_t a, b;
+    if (len < 8) {
+        for (size_t i = 0; i < len; i++)
+            if ((name[i] | 0x20) != (uint8_t)lower[i])
+                return false;
+        return true;
+    }
+    for (size_t at = 0;; at = at + 16 < len ? at + 8 : len - 8) { /* the last step may overlap */
+        memcpy(&a, name + at, 8);
+        memcpy(&b, lower + at, 8);
+        if ((a | bits) != b)
+            return false;
+        if (at + 8 >= len)
+            return true;
+    }
+}
 
 static void connection_options(struct facts *facts, struct span value)
 {
     struct span option;
     while (h1_list_next(&value, &option)) {
-        facts->close |= span_equal_nocase(option, SPAN_LITERAL("close"));
-        facts->keep_alive |= span_equal_nocase(option, SPAN_LITERAL("keep-alive"));
-        facts->upgrade_option |= span_equal_nocase(option, SPAN_LITERAL("upgrade"));
+        if (span_equal_nocase(option, SPAN_LITERAL("keep-alive")))
+            facts->keep_alive = true;
+        else if (span_equal_nocase(option, SPAN_LITERAL("close")))
+            facts->close = true;
+        else if (span_equal_nocase(option, SPAN_LITERAL("upgrade")))
+            facts->upgrade_option = true;
+        else
+            facts->names = true;
     }
 }
 
-static bool is_name(const struct field *field, const char *lower, size_t len)
-{
-    return span_equal_nocase(field->name, span_make(lower, len));
-}
+#define IS(lower) name_is(field, lower, sizeof(lower) - 1)
 
-static void facts_take(struct facts *facts, const struct field *field)
+/* Note what a field says about the message. True for fields that are never forwarded (RFC 9110 s7.6.1);
+ * switching by length makes it cheap for all others. */
+static bool facts_take(struct facts *facts, const struct field *field)
 {
-    switch (field->name.len) { /* cheap first step: most names are of no interest here */
+    switch (field->name.len) {
+    case 2:
+        return IS("te");
     case 4:
-        if (is_name(field, "host", 4)) {
+        if (IS("host")) {
             facts->host = field;
             facts->hosts++;
         }
-        break;
+        return false;
     case 6:
-        if (is_name(field, "expect", 6))
+        if (IS("expect"))
             facts->expect = field;
-        break;
+        return false;
     case 7:
-        facts->upgrade_field |= is_name(field, "upgrade", 7);
-        break;
+        facts->upgrade_field |= IS("upgrade");
+        return IS("upgrade") || IS("trailer");
     case 10:
-        if (is_name(field, "connection", 10))
-            connection_options(facts, field->value);
-        break;
+        if (!IS("connection"))
+            return IS("keep-alive");
+        connection_options(facts, field->value);
+        return true;
     case 14:
-        if (is_name(field, "content-length", 14)) {
-            facts->length = field;
-            facts->lengths++;
-        }
-        break;
+        if (!IS("content-length"))
+            return false;
+        facts->length = field;
+        facts->lengths++;
+        return true;
+    case 16:
+        return IS("proxy-connection");
     case 17:
-        if (is_name(field, "transfer-encoding", 17)) {
-            facts->coding = field;
-            facts->codings++;
-        }
-        break;
+        if (!IS("transfer-encoding"))
+            return false;
+        facts->coding = field;
+        facts->codings++;
+        return true;
+    case 18:
+        return IS("proxy-authenticate");
+    case 19:
+        return IS("proxy-authorization");
     default:
-        break;
+        return false;
     }
 }
 
-static struct facts facts_collect(const struct head_view *view)
+static void hop_by_hop_set(struct http_head *head, unsigned field_index)
+{
+    head->hop_by_hop[field_index / 64] |= (uint64_t)1 << field_index % 64;
+}
+
+/* Every field that a Connection field names; "close" names none (it is reserved, RFC 9110 s7.6.1). */
+static void named_fields_mark(struct http_head *head)
+{
+    int i = -1;
+    while ((i = http_field_find(&head->view, SPAN_LITERAL("connection"), (unsigned)(i + 1))) >= 0) {
+        struct span rest = head->fields[i].value, option;
+        while (h1_list_next(&rest, &option))
+            for (int k = -1; !span_equal_nocase(option, SPAN_LITERAL("close")) &&
+                             (k = http_field_find(&head->view, option, (unsigned)(k + 1))) >= 0;)
+                hop_by_hop_set(head, (unsigned)k);
+    }
+}
+
+static struct facts facts_collect(struct http_head *head)
 {
     struct facts facts = {0};
-    for (unsigned i = 0; i < view->field_count; i++)
-        facts_take(&facts, &view->fields[i]);
+    memset(head->hop_by_hop, 0, sizeof head->hop_by_hop);
+    for (unsigned i = 0; i < head->view.field_count; i++)
+        if (facts_take(&facts, &head->fields[i]))
+            hop_by_hop_set(head, i);
+    if (facts.names)
+        named_fields_mark(head);
     return facts;
 }
 
@@ -223,7 +282,7 @@ static bool keep_alive_of(const struct http_head *head, const struct facts *fact
 
 enum tg_err h1_request_meaning(struct http_head *head, const uint8_t *base)
 {
-    struct facts facts = facts_collect(&head->view);
+    struct facts facts = facts_collect(head);
     enum tg_err err = host_meaning(head, &facts, base);
     if (err == TG_OK)
         err = framing_meaning(head, &facts, base);
@@ -238,7 +297,7 @@ enum tg_err h1_request_meaning(struct http_head *head, const uint8_t *base)
 enum tg_err h1_response_meaning(struct http_head *head, enum http_method request_method,
                                 const uint8_t *base)
 {
-    struct facts facts = facts_collect(&head->view);
+    struct facts facts = facts_collect(head);
     enum tg_err err = framing_meaning(head, &facts, base);
     if (err != TG_OK)
         return err;

@@ -4,8 +4,8 @@
  *   h1_scan    finds the end of the head and its first illegal byte (SSE2, scalar reference)
  *   h1_head    drives: end, start line, field lines, meaning; the only writer of head->error
  *   h1_start   request line and status line
- *   h1_fields  one field line; lists; hop-by-hop names
- *   h1_meaning what the fields say together: host, framing, keep-alive
+ *   h1_fields  one field line; lists
+ *   h1_meaning what the fields say together: host, framing, keep-alive, hop-by-hop
  *
  * Offsets count from the first byte of the head's bytes. Floor 2: base only.
  */

@@ -41,6 +41,50 @@ static void refuse(struct span bytes)
     assert_int_equal(parse_kept(bytes), TG_BAD_INPUT);
 }
 
+static void hop_by_hop_fields(void **state)
+{
+    static const struct {
+        const char *line;
+        bool hop;
+    } cases[] = {
+        {"TE: x", true},
+        {"te: x", true},
+        {"To: x", false},
+        {"Trailer: x", true},
+        {"TRAILER: x", true},
+        {"Upgrade: x", true},
+        {"Refresh: x", false},
+        {"Keep-Alive: x", true},
+        {"Connection: X-A", true},
+        {"cOnNeCtIoN: x-b, close", true},
+        {"User-Agent: x", false},
+        {"Content-Length: 5", true},
+        {"Content-Type: x", false},
+        {"Proxy-Connection: x", true},
+        {"Proxy-Authenticate: x", true},
+        {"Proxy-Authorization: x", true},
+        {"Proxy-Authorizatiom: x", false},
+        {"Xroxy-Authorization: x", false},
+        {"X-A: 1", true},
+        {"x-a: 2", true},
+        {"X-B: 1", true},
+        {"X-C: 1", false},
+        {"Accept: x", false},
+        {"If-Modified-Since: x", false},
+    };
+    static char text[2048];
+    strcpy(text, "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++)
+        strcat(strcat(text, cases[i].line), "\r\n");
+    strcat(text, "\r\n");
+    size_t seen = 0;
+    assert_int_equal(h1_parse_request(span_from_string(text), &seen, &head), TG_OK);
+    assert_false(h1_is_hop_by_hop(&head, 0));
+    for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++)
+        if (h1_is_hop_by_hop(&head, i + 1) != cases[i].hop)
+            fail_msg("%s", cases[i].line);
+}
+
 static void same_text(struct span got, const char *want)
 {
     if (!span_equal(got, span_from_string(want)))
@@ -157,7 +201,7 @@ static void fields_and_flags(void **state)
     assert_int_equal(http_field_find(&head.view, S("A"), 3), -1);
     const bool hop[] = {false, false, false, true, true, true, false, true};
     for (unsigned i = 0; i < 8; i++)
-        assert_int_equal(h1_is_hop_by_hop(&head.view, i), hop[i]);
+        assert_int_equal(h1_is_hop_by_hop(&head, i), hop[i]);
     assert_int_equal(
         parse_kept(S("GET / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nUpgrade: x\r\n\r\n")),
         TG_OK);
@@ -374,6 +418,7 @@ int main(void)
         cmocka_unit_test(prefixes_wait),
         cmocka_unit_test(bytes_behind_the_head_stay),
         cmocka_unit_test(fields_and_flags),
+        cmocka_unit_test(hop_by_hop_fields),
         cmocka_unit_test(refused_heads_keep_what_was_found),
         cmocka_unit_test(limits_of_a_head),
         cmocka_unit_test(limit_of_fields),

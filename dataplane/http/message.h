@@ -47,7 +47,8 @@ struct http_head {
     size_t bytes;            /* of the head, blank line included */
     size_t error_offset;     /* when parsing failed: byte where it became clear */
     const char *error;       /* when parsing failed: static text for the log; else NULL */
-    struct field fields[HTTP_FIELDS_MAX]; /* view.fields points here */
+    uint64_t hop_by_hop[(HTTP_FIELDS_MAX + 63) / 64]; /* bit per field: h1_is_hop_by_hop */
+    struct field fields[HTTP_FIELDS_MAX];             /* view.fields points here */
 };
 
 /* Find a field by name without regard to case, from index `from` on; returns its index or -1. */

@@ -39,7 +39,7 @@ static void write_target(const struct head_view *view, enum http_method method,
 
 static void write_host(const struct request *r, struct span_writer *w)
 {
-    span_write_string(w, "Host: ");
+    span_write_span(w, SPAN_LITERAL("Host: "));
     span_write_span(w, r->head.host.len ? r->head.host : r->site_host);
     if (r->head.host_port) {
         span_write(w, ":", 1);
@@ -68,11 +68,11 @@ static void write_address(const uint8_t address[16], struct span_writer *w)
 /* One line: what earlier proxies said, then the client as we see it. */
 static void write_forwarded_for(const struct request *r, struct span_writer *w)
 {
-    span_write_string(w, "X-Forwarded-For: ");
+    span_write_span(w, SPAN_LITERAL("X-Forwarded-For: "));
     int i = -1;
     while ((i = http_field_find(&r->head.view, SPAN_LITERAL("x-forwarded-for"),
                                 (unsigned)(i + 1))) >= 0) {
-        if (r->head.fields[i].value.len == 0 || h1_is_hop_by_hop(&r->head.view, (unsigned)i))
+        if (r->head.fields[i].value.len == 0 || h1_is_hop_by_hop(&r->head, (unsigned)i))
             continue;
         span_write_span(w, r->head.fields[i].value);
         span_write(w, ", ", 2);
@@ -84,9 +84,9 @@ static void write_forwarded_for(const struct request *r, struct span_writer *w)
 static void write_framing(enum http_framing framing, uint64_t length, struct span_writer *w)
 {
     if (framing == HTTP_CHUNKED) {
-        span_write_string(w, "Transfer-Encoding: chunked\r\n");
+        span_write_span(w, SPAN_LITERAL("Transfer-Encoding: chunked\r\n"));
     } else if (framing == HTTP_SIZED) {
-        span_write_string(w, "Content-Length: ");
+        span_write_span(w, SPAN_LITERAL("Content-Length: "));
         span_write_decimal(w, length);
         span_write(w, "\r\n", 2);
     }
@@ -95,7 +95,7 @@ static void write_framing(enum http_framing framing, uint64_t length, struct spa
 static void write_ours(const struct proxy *p, const struct request *r, struct span_writer *w)
 {
     h1_write_field(w, SPAN_LITERAL("Via"), p->via);
-    span_write_string(w, "X-Request-Id: ");
+    span_write_span(w, SPAN_LITERAL("X-Request-Id: "));
     heads_write_request_id(w, r->id);
     span_write(w, "\r\n", 2);
 }
@@ -128,7 +128,7 @@ void heads_write_request(const struct proxy *p, const struct request *r, struct 
     span_write(w, " HTTP/1.1\r\n", 11);
     write_host(r, w);
     for (unsigned i = 0; i < view->field_count; i++)
-        if (!request_field_is_ours(r, view->fields[i].name) && !h1_is_hop_by_hop(view, i))
+        if (!h1_is_hop_by_hop(&r->head, i) && !request_field_is_ours(r, view->fields[i].name))
             h1_write_field(w, view->fields[i].name, view->fields[i].value);
     write_forwarded_for(r, w);
     h1_write_field(w, SPAN_LITERAL("X-Forwarded-Proto"),
@@ -153,7 +153,7 @@ void heads_write_response(const struct proxy *p, const struct request *r,
     const struct head_view *view = &head->view;
     h1_write_status_line(w, view->status);
     for (unsigned i = 0; i < view->field_count; i++)
-        if (!IS(view->fields[i].name, "x-request-id") && !h1_is_hop_by_hop(view, i))
+        if (!h1_is_hop_by_hop(head, i) && !IS(view->fields[i].name, "x-request-id"))
             h1_write_field(w, view->fields[i].name, view->fields[i].value);
     write_ours(p, r, w);
     if (view->status >= 200) {
@@ -162,9 +162,9 @@ void heads_write_response(const struct proxy *p, const struct request *r,
         else
             write_framing(r->down.out, head->content_length, w);
         if (!r->keep_client)
-            span_write_string(w, "Connection: close\r\n");
+            span_write_span(w, SPAN_LITERAL("Connection: close\r\n"));
         else if (r->head.minor == 0)
-            span_write_string(w, "Connection: keep-alive\r\n");
+            span_write_span(w, SPAN_LITERAL("Connection: keep-alive\r\n"));
     }
     h1_write_end(w);
 }

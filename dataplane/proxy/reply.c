@@ -60,7 +60,7 @@ static void write_text(const struct request *r, struct span_writer *w)
     span_write_decimal(w, r->status);
     span_write(w, " ", 1);
     span_write_string(w, http_status_phrase(r->status));
-    span_write_string(w, "\nrequest id: ");
+    span_write_span(w, SPAN_LITERAL("\nrequest id: "));
     heads_write_request_id(w, r->id);
     span_write(w, "\n", 1);
 }
@@ -72,13 +72,14 @@ static void write_reply(struct proxy *p, const struct request *r, struct span_wr
     write_text(r, &body);
     h1_write_status_line(w, r->status);
     write_date(p, w);
-    span_write_string(w, "Content-Type: text/plain\r\nCache-Control: no-store\r\nX-Request-Id: ");
+    span_write_span(
+        w, SPAN_LITERAL("Content-Type: text/plain\r\nCache-Control: no-store\r\nX-Request-Id: "));
     heads_write_request_id(w, r->id);
-    span_write_string(w, "\r\nContent-Length: ");
+    span_write_span(w, SPAN_LITERAL("\r\nContent-Length: "));
     span_write_decimal(w, body.len);
     span_write_string(w, r->keep_client ? "\r\n" : "\r\nConnection: close\r\n");
     if (r->keep_client && r->head.minor == 0)
-        span_write_string(w, "Connection: keep-alive\r\n");
+        span_write_span(w, SPAN_LITERAL("Connection: keep-alive\r\n"));
     h1_write_end(w);
     if (r->head.method != HTTP_HEAD)
         span_write_span(w, span_writer_span(&body));
