@@ -170,6 +170,7 @@ static int program_run(struct program *p, const sigset_t *signals)
         goto close_ports;
     }
     p->housekeeping.region = &p->region;
+    p->housekeeping.host = p->host;
     p->housekeeping.workers = p->config.workers;
     p->housekeeping.policy = (struct tls_policy){.alpn_http1 = true, .tls12 = true};
     atomic_store(&p->wall_offset_ns, wall_offset_read());

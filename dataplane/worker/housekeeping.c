@@ -87,6 +87,36 @@ static void housekeeping_close_program(struct housekeeping *h, unsigned worker, 
     }
 }
 
+/* The same rules for the program in the driver, where there is one: what it does not take, filter/ does. Rules are
+ * built once for each worker; they go down with worker 0's. */
+static void housekeeping_push_rules(struct housekeeping *h, struct span block)
+{
+    const struct tables_rules *table = (const void *)block.data;
+    struct io_drop_rule *rules = calloc(table->count + 1, sizeof *rules);
+    enum tg_err result = rules ? TG_OK : TG_NO_MEMORY;
+    for (uint32_t i = 0; rules && i < table->count; i++) {
+        const struct tables_rule *from = &table->rules[i];
+        rules[i] = (struct io_drop_rule){
+            .source_bits = from->source_bits,
+            .destination_bits = from->destination_bits,
+            .proto = from->proto,
+            .source_port_low = from->source_port_low,
+            .source_port_high = from->source_port_high,
+            .destination_port_low = from->destination_port_low,
+            .destination_port_high = from->destination_port_high,
+            .slot = (uint16_t)from->slot,
+        };
+        memcpy(rules[i].source, from->source, sizeof rules[i].source);
+        memcpy(rules[i].destination, from->destination, sizeof rules[i].destination);
+    }
+    if (rules)
+        result = io_host_use_rules(h->host, rules, table->count);
+    free(rules);
+    if (result != TG_OK && result != TG_UNSUPPORTED)
+        log_warn("the driver does not take the drop rules (%s): they are in force behind it only",
+                 tg_err_text(result));
+}
+
 static void housekeeping_build(struct housekeeping *h, unsigned worker, const struct mail *question)
 {
     struct mail answer = {.op = MAIL_READY, .kind = question->kind, .number = question->number};
@@ -98,6 +128,8 @@ static void housekeeping_build(struct housekeeping *h, unsigned worker, const st
         result = housekeeping_open_program(h, worker, block, answer.number, &answer.object);
     else if (result == TG_OK)
         answer.object = (void *)(uintptr_t)block.data;
+    if (result == TG_OK && question->kind == TABLES_RULES && worker == 0 && h->host)
+        housekeeping_push_rules(h, block);
     if (result != TG_OK)
         log_error("worker %u cannot use %s generation %llu: %s", worker,
                   tables_kind_name(question->kind), (unsigned long long)answer.number,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The thread beside the packet path: makes tables usable that a worker must not build itself. Verifies a generation
  * in the region, opens WAF programs, builds TLS contexts (one set per worker), takes back what is out of use. The
- * only place above io/ that allocates after start. Runs in main's thread. Floor 4: contract, tls, waf.
+ * only place above io/ that allocates after start. Runs in main's thread. Floor 4: contract, io, tls, waf.
  */
 #ifndef DATAPLANE_WORKER_HOUSEKEEPING_H
 #define DATAPLANE_WORKER_HOUSEKEEPING_H
 
 #include "contract/region.h"
+#include "io/io.h"
 #include "tls/tls.h"
 #include "waf/waf.h"
 #include "worker/mailbox.h"
@@ -15,6 +16,7 @@
 
 struct housekeeping {
     const struct region *region;
+    struct io_host *host; /* takes the drop rules too; NULL: no ports */
     unsigned workers;
     struct {
         struct mailbox *mail;

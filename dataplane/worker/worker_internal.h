@@ -32,6 +32,7 @@ struct worker {
         uint64_t number;
     } waf_current, retired[WORKER_RETIRED_MAX];
     unsigned retired_count;
+    unsigned driver_slot; /* whose hits in the driver are asked for next */
     struct worker_config config;
 };
 

@@ -3,6 +3,10 @@
  */
 #include "worker/worker_internal.h"
 
+#define WORKER_DRIVER_SLOTS 32 /* a report, so all of them 30 times a second */
+
+static_assert(IO_DROP_RULES_MAX == TABLES_RULES_MAX, "one limit of rules");
+
 static void worker_retire_waf(struct worker *w)
 {
     if (!w->waf_current.program)
@@ -111,6 +115,15 @@ static uint64_t worker_oldest(const struct worker *w, enum tables_kind kind)
     return oldest;
 }
 
+/* Hits of drop rules in the driver, to those in filter/: a few slots a time, worker 0 for all. */
+static void worker_report_driver(struct worker *w)
+{
+    for (unsigned i = 0; i < WORKER_DRIVER_SLOTS; i++) {
+        unsigned slot = w->driver_slot++ % TABLES_RULES_MAX;
+        w->slot->rule_hits[slot] += io_rule_hits_take(w->io, slot);
+    }
+}
+
 void worker_report(struct worker *w, tg_ns now)
 {
     struct proxy_gauges gauges;
@@ -120,6 +133,8 @@ void worker_report(struct worker *w, tg_ns now)
         return;
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++)
         atomic_store_explicit(&w->slot->oldest[kind], worker_oldest(w, kind), memory_order_release);
+    if (w->config.index == 0)
+        worker_report_driver(w);
     proxy_get_gauges(w->proxy, &gauges);
     w->slot->connections = tcp_connection_count(w->tcp);
     w->slot->requests_active = gauges.requests;
