@@ -38,10 +38,12 @@ static bool slot_shares_bytes(const struct region *region, const struct region_s
     return false;
 }
 
-/* Private keys are wiped before the slot is free: a writer killed in between wipes again. */
+/* Private keys and the fleet's are wiped before the slot is free: a writer killed in between wipes
+ * again. */
 static void slot_free(struct region *region, unsigned kind, struct region_slot *s)
 {
-    if (kind == TABLES_CERTIFICATES && region_slot_in_arena(region, s->offset, s->bytes) &&
+    bool secret = kind == TABLES_CERTIFICATES || kind == TABLES_OWNERS;
+    if (secret && region_slot_in_arena(region, s->offset, s->bytes) &&
         !slot_shares_bytes(region, s))
         explicit_bzero(region_bytes(region, s->offset), (size_t)s->bytes);
     atomic_store_explicit(&s->state, REGION_SLOT_FREE, memory_order_release);

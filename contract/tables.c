@@ -114,13 +114,55 @@ bool tables_waf_valid(const struct tables_waf *t, size_t len)
            array_fits(len, t->program_offset, t->program_len, 1);
 }
 
+static bool is_zero(const uint8_t address[16])
+{
+    static const uint8_t zero[16];
+    return memcmp(address, zero, sizeof zero) == 0;
+}
+
+static bool is_mapped4(const uint8_t address[16])
+{
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return memcmp(address, prefix, sizeof prefix) == 0;
+}
+
+/* Each slot once, a way to reach it, every address in its own family's field. */
+static bool nodes_valid(const struct tables_node nodes[], uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tables_node *n = &nodes[i];
+        if (n->slot >= TABLES_NODE_SLOTS || (i > 0 && n->slot <= nodes[i - 1].slot))
+            return false;
+        bool has4 = !is_zero(n->address4), has6 = !is_zero(n->address6);
+        if ((!has4 && !has6) || (has4 && !is_mapped4(n->address4)) || is_mapped4(n->address6))
+            return false;
+    }
+    return true;
+}
+
+static bool keys_valid(const struct tables_key keys[], uint32_t count, bool fleet)
+{
+    unsigned of_use[TABLES_KEY_USES] = {0};
+    for (uint32_t i = 0; i < count; i++)
+        if (keys[i].use >= TABLES_KEY_USES || ++of_use[keys[i].use] > TABLES_KEYS_OF_A_USE)
+            return false;
+    return !fleet || (of_use[TABLES_KEY_OWNER] > 0 && of_use[TABLES_KEY_TUNNEL] > 0);
+}
+
 bool tables_owners_valid(const struct tables_owners *t, size_t len)
 {
     if (!header_fits(&t->header, TABLES_OWNERS, len, sizeof *t))
         return false;
     uint32_t n = t->bucket_count;
-    return n > 0 && (n & (n - 1)) == 0 && n <= TABLES_OWNER_BUCKETS &&
-           array_fits(len, sizeof *t, n, sizeof t->owners[0]);
+    if (n == 0 || (n & (n - 1)) != 0 || n > TABLES_OWNER_BUCKETS ||
+        !array_fits(len, sizeof *t, n, sizeof t->owners[0]))
+        return false;
+    if (t->node_count > TABLES_NODES_MAX ||
+        !array_fits(len, t->node_offset, t->node_count, sizeof(struct tables_node)) ||
+        !array_fits(len, t->key_offset, t->key_count, sizeof(struct tables_key)))
+        return false;
+    return nodes_valid(tables_nodes(t), t->node_count) &&
+           keys_valid(tables_keys(t), t->key_count, t->node_count > 0);
 }
 
 bool tables_valid(enum tables_kind kind, const void *block, size_t len)

@@ -15,7 +15,7 @@ enum tables_kind {
     TABLES_ROUTES,       /* sites and origins */
     TABLES_CERTIFICATES, /* chains and private keys: locked, never in a core dump, wiped when freed */
     TABLES_WAF,          /* a compiled program: struct tables_waf, then waf_compile's blob */
-    TABLES_OWNERS,       /* bucket -> owner nodes */
+    TABLES_OWNERS,       /* bucket -> owner nodes; the fleet's nodes and keys: secret, too */
     TABLES_KINDS,
 };
 
@@ -24,6 +24,9 @@ enum tables_kind {
 #define TABLES_ORIGINS_MAX      1024
 #define TABLES_CERTIFICATES_MAX 1024
 #define TABLES_OWNER_BUCKETS    65536
+#define TABLES_NODES_MAX        1024 /* of a fleet */
+#define TABLES_NODE_SLOTS       4095 /* slots are 0 .. 4094: twelve bits of an owner cookie */
+#define TABLES_KEYS_OF_A_USE    2    /* valid at once */
 
 struct tables_header {
     uint32_t kind;   /* enum tables_kind */
@@ -110,11 +113,34 @@ struct tables_waf {
     uint32_t program_offset, program_len; /* waf_program_open's blob; offset is 64-byte aligned */
 };
 
+/* A node of the fleet. Only living ones are listed: what names another is nobody's. */
+struct tables_node {
+    uint16_t slot;
+    uint8_t site;
+    uint8_t pad;
+    /* Where its tunnel ends, one of each family at most: IPv4 mapped as everywhere; all zero: none. */
+    uint8_t address4[16], address6[16];
+};
+enum tables_key_use {
+    TABLES_KEY_OWNER,  /* owner cookies in timestamps and sequence numbers */
+    TABLES_KEY_SYN,    /* SYN cookies */
+    TABLES_KEY_TUNNEL, /* MAC of tunnelled packets */
+    TABLES_KEY_USES,
+};
+struct tables_key {
+    uint32_t use; /* enum tables_key_use */
+    uint32_t id;
+    uint8_t secret[16]; /* SipHash's k0, k1, little-endian */
+};
 struct tables_owners {
     struct tables_header header;
     uint32_t bucket_count; /* power of two, <= TABLES_OWNER_BUCKETS */
+    /* Without nodes there is no fleet: what is not ours is nobody's. With nodes there are keys for owner
+     * cookies and the tunnel. Of each use at most TABLES_KEYS_OF_A_USE, the one to encode with first. */
+    uint32_t node_count, node_offset; /* struct tables_node[], by rising slot */
+    uint32_t key_count, key_offset;   /* struct tables_key[] */
     uint32_t pad;
-    uint16_t owners[][4]; /* per bucket: owner slots, newest first; 0xffff: none */
+    uint16_t owners[][4]; /* per bucket: owner slots in this site, newest first; 0xffff: none */
 };
 
 /* Bounds checks of a block of `len` bytes: header, counts, every offset. A block that fails is refused. */
@@ -133,6 +159,16 @@ const char *tables_kind_name(enum tables_kind kind);
 static inline struct span tables_string_span(const void *block, struct tables_string s)
 {
     return (struct span){(const uint8_t *)block + s.offset, s.len};
+}
+
+/* The nodes and the keys of an owners table that has been found valid. */
+static inline const struct tables_node *tables_nodes(const struct tables_owners *t)
+{
+    return (const struct tables_node *)(const void *)((const uint8_t *)t + t->node_offset);
+}
+static inline const struct tables_key *tables_keys(const struct tables_owners *t)
+{
+    return (const struct tables_key *)(const void *)((const uint8_t *)t + t->key_offset);
 }
 
 #endif

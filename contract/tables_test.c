@@ -159,6 +159,75 @@ static void owners(void **state)
     free(t);
 }
 
+/* A fleet of three nodes with two keys of each use. */
+struct fleet {
+    struct tables_node *nodes;
+    struct tables_key *keys;
+};
+static struct tables_owners *fleet_make(struct fleet *fleet, size_t *len)
+{
+    size_t nodes = sizeof(struct tables_owners) + 2 * sizeof(uint16_t[4]);
+    size_t keys = nodes + 3 * sizeof(struct tables_node);
+    *len = keys + 6 * sizeof(struct tables_key);
+    struct tables_owners *t = calloc(1, *len);
+    assert_non_null(t);
+    *t = (struct tables_owners){.header = {TABLES_OWNERS, (uint32_t)*len, 0},
+                                .bucket_count = 2,
+                                .node_count = 3,
+                                .node_offset = (uint32_t)nodes,
+                                .key_count = 6,
+                                .key_offset = (uint32_t)keys};
+    fleet->nodes = (struct tables_node *)(void *)((uint8_t *)t + nodes);
+    fleet->keys = (struct tables_key *)(void *)((uint8_t *)t + keys);
+    for (unsigned i = 0; i < 3; i++) {
+        fleet->nodes[i].slot = (uint16_t)(i * 2000);
+        if (i != 1)
+            memcpy(fleet->nodes[i].address4, "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\2\1", 16);
+        if (i != 0)
+            fleet->nodes[i].address6[0] = 0x20;
+    }
+    for (unsigned i = 0; i < 6; i++)
+        fleet->keys[i].use = i / 2;
+    return t;
+}
+
+static void fleet(void **state)
+{
+    size_t len;
+    struct fleet f;
+    struct tables_owners *t = fleet_make(&f, &len);
+    REFUSED(TABLES_OWNERS, t->node_count, TABLES_NODES_MAX + 1);
+    REFUSED(TABLES_OWNERS, t->node_count, 20);
+    REFUSED(TABLES_OWNERS, t->node_offset, t->node_offset + 1);
+    REFUSED(TABLES_OWNERS, t->node_offset, len);
+    REFUSED(TABLES_OWNERS, t->node_offset, UINT32_MAX - 3);
+    REFUSED(TABLES_OWNERS, t->key_count, 7);
+    REFUSED(TABLES_OWNERS, t->key_count, 1); /* no key for the tunnel */
+    REFUSED(TABLES_OWNERS, t->key_count, UINT32_MAX);
+    REFUSED(TABLES_OWNERS, t->key_offset, len - 8);
+    REFUSED(TABLES_OWNERS, t->key_offset, t->key_offset + 2);
+    REFUSED(TABLES_OWNERS, f.nodes[2].slot, TABLES_NODE_SLOTS);
+    REFUSED(TABLES_OWNERS, f.nodes[2].slot, 0xffff);
+    REFUSED(TABLES_OWNERS, f.nodes[1].slot, 0); /* twice the same */
+    REFUSED(TABLES_OWNERS, f.nodes[1].slot, 4001);
+    REFUSED(TABLES_OWNERS, f.nodes[0].address4[11], 0xfe); /* no IPv4 address */
+    REFUSED(TABLES_OWNERS, f.nodes[1].address6[0], 0);     /* no address at all */
+    REFUSED(TABLES_OWNERS, f.keys[5].use, TABLES_KEY_USES);
+    REFUSED(TABLES_OWNERS, f.keys[5].use, TABLES_KEY_SYN); /* a third of one use */
+    memcpy(f.nodes[1].address6, f.nodes[0].address4, 16);  /* IPv4 in the wrong field */
+    assert_false(tables_valid(TABLES_OWNERS, t, len));
+    memset(f.nodes[1].address6, 1, 16);
+    t->key_count = 5; /* one of a kind is enough */
+    assert_true(tables_valid(TABLES_OWNERS, t, len));
+    t->node_count = 0; /* no fleet needs no keys, but may have them */
+    assert_true(tables_valid(TABLES_OWNERS, t, len));
+    t->key_count = 0;
+    assert_true(tables_valid(TABLES_OWNERS, t, len));
+    t->node_count = 3;
+    assert_false(tables_valid(TABLES_OWNERS, t, len));
+    free(t);
+}
+
 static void no_kind_takes_a_short_or_missing_block(void **state)
 {
     for (unsigned kind = 0; kind <= TABLES_KINDS; kind++) {
@@ -182,9 +251,10 @@ static void random_damage_does_no_harm(void **state)
     prng_seed(&rng, 3);
     for (unsigned round = 0; round < 20000; round++) {
         size_t len;
+        struct fleet f;
         void *t = NULL;
         enum tables_kind kind = (enum tables_kind)(round % TABLES_KINDS);
-        switch (round % 4) {
+        switch (round % 5) {
         case 0:
             t = test_rules(3, 1, &len), kind = TABLES_RULES;
             break;
@@ -193,6 +263,9 @@ static void random_damage_does_no_harm(void **state)
             break;
         case 2:
             t = test_certificates('x', &len), kind = TABLES_CERTIFICATES;
+            break;
+        case 3:
+            t = fleet_make(&f, &len), kind = TABLES_OWNERS;
             break;
         default:
             t = test_owners(3, 1, &len), kind = TABLES_OWNERS;
@@ -230,6 +303,7 @@ int main(void)
         cmocka_unit_test(certificates),
         cmocka_unit_test(waf),
         cmocka_unit_test(owners),
+        cmocka_unit_test(fleet),
         cmocka_unit_test(no_kind_takes_a_short_or_missing_block),
         cmocka_unit_test(random_damage_does_no_harm),
         cmocka_unit_test(kinds_have_names),
