@@ -55,7 +55,7 @@ def test_keep_alive(tls):
 
 def test_http10_closes():
     with connect() as sock:
-        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        sock.sendall(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
         reader = Reader(sock)
         assert reader.answer().status == 200
         assert reader.at_end()

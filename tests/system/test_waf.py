@@ -134,16 +134,24 @@ def test_bad_pattern_is_named_and_changes_nothing(tmp_path):
 
 
 def test_program_changes_50_times_under_load(tmp_path, note):
+    """Two programs take turns; what both refuse is refused all the time, what one refuses only in its turn."""
     with open(WAF_RULES) as file:
-        rules = json.load(file)
-    fewer = tmp_path / "fewer.json"
-    fewer.write_text(json.dumps(rules[:-1]))
+        rules = {rule["id"]: rule for rule in json.load(file)}
+    both = [rules[number] for number in (1002, 1101, 1201, 1301, 1501)]
+    more, fewer = tmp_path / "more.json", tmp_path / "fewer.json"
+    more.write_text(json.dumps(both + [rules[1701]]))
+    fewer.write_text(json.dumps(both))
     load, wrk = Load(), Wrk(URL + "/")
-    with Counters() as counters:
-        for n in range(50):
-            tgctl("waf", "load", str(fewer) if n % 2 == 0 else WAF_RULES)
-    requests, errors = wrk.stop()
-    done, failures = load.stop()
+    try:
+        with Counters() as counters:
+            for n in range(50):
+                tgctl("waf", "load", str(fewer if n % 2 else more))
+                assert curl(URL + "/?q=1+UNION+SELECT+null").status == 403
+                assert curl(URL + "/?q={{7*7}}").status == (200 if n % 2 else 403), "in force on every worker"
+    finally:
+        requests, errors = wrk.stop()
+        done, failures = load.stop()
+        tgctl("waf", "load", WAF_RULES)
     note(f"{requests + done} requests")
     assert not errors and not failures, f"{errors} {failures[:3]}"
     assert requests > 500 and done > 50

@@ -140,7 +140,7 @@ def test_interrupted_at_any_moment(note):
         time.sleep(choice.uniform(0, 1.5))
         os.killpg(process.pid, signal.SIGINT)
         status, _, err = finish(process)
-        assert status == 130, err
+        assert status in (130, -signal.SIGINT), err  # the latter: before the shell had read its traps
         assert leftovers(process.pid) == ""
 
 
