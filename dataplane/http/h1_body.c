@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Body framing (RFC 9112 s6, s7.1): a byte-wise state machine for the chunk grammar that hands payload
- * out in whole pieces. Extensions and trailers are checked, limited and dropped. Called by proxy; it
- * never copies and never looks at payload. Floor 2: base only.
+ * Body framing (RFC 9112 s6, s7.1): a byte-wise state machine for the chunk grammar that hands
+ * payload out in whole pieces. Extensions and trailers are checked, limited and dropped. Called by
+ * proxy; it never copies and never looks at payload. Floor 2: base only.
  */
 #include "http/h1_parts.h"
 

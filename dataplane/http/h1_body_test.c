@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of body framing and of the writer: every chunk grammar case at every cut position, limits, and
- * what is written back parses to the same.
+ * Tests of body framing and of the writer: every chunk grammar case at every cut position, limits,
+ * and what is written back parses to the same.
  */
 #include "http/h1_parts.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Request heads for the parser's tests: malformed ones with the status that they must get, legal ones
- * with what they mean. Used by h1_test and h1_llhttp_test only.
+ * Request heads for the parser's tests: malformed ones with the status that they must get, legal
+ * ones with what they mean. Used by h1_test and h1_llhttp_test only.
  */
 #ifndef DATAPLANE_HTTP_H1_CORPUS_H
 #define DATAPLANE_HTTP_H1_CORPUS_H

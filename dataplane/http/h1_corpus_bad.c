@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The corpus of h1_corpus.h. Each entry differs from a legal head in one thing, which its text names. Used
- * by tests only.
+ * The corpus of h1_corpus.h. Each entry differs from a legal head in one thing, which its text
+ * names. Used by tests only.
  */
 #include "http/h1_corpus.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The HTTP/1 head parser's order of work: end of the head, start line, field lines, meaning. A refused
- * head keeps what was found in front of the error. Called by proxy through h1.h. Floor 2: base only.
+ * The HTTP/1 head parser's order of work: end of the head, start line, field lines, meaning. A
+ * refused head keeps what was found in front of the error. Called by proxy through h1.h. Floor 2:
+ * base only.
  */
 #include "http/h1_parts.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Differential test against llhttp, node's parser, in its strict build: over the corpora and many
- * mutations of them we never accept a head or a chunked body that llhttp rejects, save the differences
- * that are listed here; and what both accept, both frame alike. llhttp comes from Debian's node-llhttp and
- * is used nowhere else.
+ * mutations of them we never accept a head or a chunked body that llhttp rejects, save the
+ * differences that are listed here; and what both accept, both frame alike. llhttp comes from
+ * Debian's node-llhttp and is used nowhere else.
  */
 #include "base/hash.h"
 #include "http/h1_corpus.h"
@@ -20,7 +20,8 @@
 #define MUTATIONS        300000
 #define MUTANT_BYTES_MAX 2048
 
-/* Where we are meant to be wider. Everything else that turns up is a bug of ours until it stands here.
+/* Where we are meant to be wider. Everything else that turns up is a bug of ours until it stands
+ * here.
  * - llhttp knows a list of methods; any token is a method to us (RFC 9110 s9.1). */
 static bool listed_head(const struct oracle *oracle, const struct http_head *head)
 {
@@ -29,7 +30,8 @@ static bool listed_head(const struct oracle *oracle, const struct http_head *hea
 
 /* - llhttp 8.1.0 reads no second chunk extension behind an unquoted value ("5;a=b;c");
  * - and no backslash in a quoted one. Both are legal (RFC 9112 s7.1.1).
- * - llhttp reads framing fields in trailers; we drop trailers, whatever they say (RFC 9110 s6.5.1). */
+ * - llhttp reads framing fields in trailers; we drop trailers, whatever they say (RFC 9110
+ * s6.5.1). */
 static bool listed_body(const struct oracle *oracle, struct span body)
 {
     if (strstr(oracle->why, "Transfer-Encoding") || strstr(oracle->why, "Content-Length"))
@@ -50,15 +52,19 @@ static unsigned both_accept, listed;
 static void differ(const struct oracle *oracle, struct span bytes)
 {
     static char text[4 * MUTANT_BYTES_MAX + 1];
-    char *at = text;
-    for (size_t i = 0; i < bytes.len && at < text + sizeof text - 5; i++) {
+    struct span_writer w = span_writer_make(text, sizeof text - 1);
+    for (size_t i = 0; i < bytes.len; i++) {
         uint8_t c = bytes.data[i];
+        char octal[4] = {'\\', (char)('0' + (c >> 6)), (char)('0' + (c >> 3 & 7)),
+                         (char)('0' + (c & 7))};
         if (c == '\r' || c == '\n')
-            at += sprintf(at, "\\%c", c == '\r' ? 'r' : 'n');
+            span_write_string(&w, c == '\r' ? "\\r" : "\\n");
+        else if (c < 0x20 || c > 0x7e)
+            span_write(&w, octal, sizeof octal);
         else
-            at += sprintf(at, c < 0x20 || c > 0x7e ? "\\%03o" : "%c", c);
+            span_write(&w, &c, 1);
     }
-    *at = 0;
+    text[w.len] = 0;
     fail_msg("we accept, llhttp says '%s': \"%s\"", oracle->why, text);
 }
 
@@ -82,7 +88,7 @@ static void compare_request(struct span bytes)
         differ(&oracle, span_slice(bytes, 0, head.bytes));
 }
 
-/* --- mutations ------------------------------------------------------------------------------------- */
+/* --- mutations -------------------------------------------------------------------------------- */
 
 struct mutant {
     uint8_t bytes[MUTANT_BYTES_MAX];
@@ -196,7 +202,7 @@ static void mutated_heads(void **state)
     assert_true(both_accept > MUTATIONS / 20); /* enough of them reach the comparison */
 }
 
-/* --- bodies ------------------------------------------------------------------------------------------ */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 /* Our view of a chunked body: its payload, or false. */
 static bool body_accepted(struct span bytes, uint8_t *payload, size_t *payload_len)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What the fields of a head say together: which host, how the body is framed (RFC 9112 s6), whether
  * the connection lives on. Every contradiction is refused: two parsers that read it differently are
- * what request smuggling is made of. Called by h1_head when all fields are known. Floor 2: base only.
+ * what request smuggling is made of. Called by h1_head when all fields are known. Floor 2: base
+ * only.
  */
 #include "http/h1_parts.h"
 
@@ -12,8 +13,8 @@ struct facts {
     bool names; /* Connection names fields, perhaps */
 };
 
-/* A field name against a lower-case one of the same length. Setting bit 5 makes letters lower case and
- * leaves '-' alone; no other byte of a token becomes a letter or '-' by it. */
+/* A field name against a lower-case one of the same length. Setting bit 5 makes letters lower case
+ * and leaves '-' alone; no other byte of a token becomes a letter or '-' by it. */
 static bool name_is(const struct field *field, const char *lower, size_t len)
 {
     const uint64_t bits = 0x2020202020202020u;
@@ -52,8 +53,8 @@ static void connection_options(struct facts *facts, struct span value)
 
 #define IS(lower) name_is(field, lower, sizeof(lower) - 1)
 
-/* Note what a field says about the message. True for fields that are never forwarded (RFC 9110 s7.6.1);
- * switching by length makes it cheap for all others. */
+/* Note what a field says about the message. True for fields that are never forwarded (RFC 9110
+ * s7.6.1); switching by length makes it cheap for all others. */
 static bool facts_take(struct facts *facts, const struct field *field)
 {
     switch (field->name.len) {
@@ -105,7 +106,8 @@ static void hop_by_hop_set(struct http_head *head, unsigned field_index)
     head->hop_by_hop[field_index / 64] |= (uint64_t)1 << field_index % 64;
 }
 
-/* Every field that a Connection field names; "close" names none (it is reserved, RFC 9110 s7.6.1). */
+/* Every field that a Connection field names; "close" names none (it is reserved, RFC 9110
+ * s7.6.1). */
 static void named_fields_mark(struct http_head *head)
 {
     int i = -1;
@@ -153,8 +155,8 @@ static size_t bracket_literal(struct span s)
     return n >= 4 && n < s.len && s.data[n] == ']' ? n + 1 : 0;
 }
 
-/* RFC 3986 s3.2.2 allows sub-delims and percent encoding in a registered name. Nothing in the DNS is
- * called so; they are refused, because they serve only to confuse caches and logs. */
+/* RFC 3986 s3.2.2 allows sub-delims and percent encoding in a registered name. Nothing in the DNS
+ * is called so; they are refused, because they serve only to confuse caches and logs. */
 bool h1_split_authority(struct span authority, struct span *host, uint16_t *port)
 {
     size_t n = 0;
@@ -180,7 +182,8 @@ bool h1_split_authority(struct span authority, struct span *host, uint16_t *port
     return value <= 65535 && (value > 0 || digits.len == 0);
 }
 
-/* RFC 9112 s3.2: exactly one valid Host in HTTP/1.1; at most one in 1.0. An absolute target wins. */
+/* RFC 9112 s3.2: exactly one valid Host in HTTP/1.1; at most one in 1.0. An absolute target
+ * wins. */
 static enum tg_err host_meaning(struct http_head *head, const struct facts *facts,
                                 const uint8_t *base)
 {
@@ -214,7 +217,8 @@ static bool length_parse(struct span digits, uint64_t *value)
 }
 
 /* Exactly "chunked" is understood. A list of other codings that could be well meant is unsupported;
- * chunked twice, chunked not last, parameters or anything else is malformed (RFC 9112 s6.1, s6.3). */
+ * chunked twice, chunked not last, parameters or anything else is malformed (RFC 9112 s6.1,
+ * s6.3). */
 static enum tg_err coding_parse(struct span value)
 {
     struct span element, chunked = SPAN_LITERAL("chunked");
@@ -305,8 +309,8 @@ enum tg_err h1_response_meaning(struct http_head *head, enum http_method request
     head->upgrade = facts.upgrade_option && facts.upgrade_field;
     unsigned status = head->view.status;
     if (status < 200 || status == 204) {
-        /* RFC 9112 s6.3: never a body. A server that announces one may well send it, so what follows
-         * on this connection cannot be trusted. */
+        /* RFC 9112 s6.3: never a body. A server that announces one may well send it, so what
+         * follows on this connection cannot be trusted. */
         if (facts.codings || head->content_length > 0)
             head->keep_alive = false;
         head->framing = HTTP_NO_BODY;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * llhttp (Debian's node-llhttp, strict build) behind an interface without its names, which clash with
- * ours. Used by h1_llhttp_test only.
+ * llhttp (Debian's node-llhttp, strict build) behind an interface without its names, which clash
+ * with ours. Used by h1_llhttp_test only.
  */
 #ifndef DATAPLANE_HTTP_H1_ORACLE_H
 #define DATAPLANE_HTTP_H1_ORACLE_H
@@ -17,7 +17,8 @@ struct oracle {
     uint8_t payload[2048]; /* with `whole` */
 };
 
-/* Let llhttp read a request (or response) head, or a whole message of at most 2048 bytes of body. */
+/* Let llhttp read a request (or response) head, or a whole message of at most 2048 bytes of
+ * body. */
 void oracle_run(struct oracle *o, bool response, struct span bytes, bool whole);
 
 #endif

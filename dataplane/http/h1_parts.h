@@ -51,8 +51,8 @@ enum tg_err h1_status_line(struct http_head *head, struct span line, const uint8
 /* Parse one field line, without CRLF, and append it. */
 enum tg_err h1_field_line(struct http_head *head, struct span line, const uint8_t *base);
 
-/* The next element of a comma list (RFC 9110 s5.6.1) without white space around it; empty elements are
- * skipped. False at the end. */
+/* The next element of a comma list (RFC 9110 s5.6.1) without white space around it; empty elements
+ * are skipped. False at the end. */
 bool h1_list_next(struct span *rest, struct span *element);
 
 /* Check an authority "host[:port]" and split it; false when it is malformed. */

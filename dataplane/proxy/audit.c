@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Audit records: one per match, into the ring that tidegate-ctl reads. A full ring loses records and
- * counts them; it never slows a request. Called by inspect. Floor 3.
+ * Audit records: one per match, into the ring that tidegate-ctl reads. A full ring loses records
+ * and counts them; it never slows a request. Called by inspect. Floor 3.
  */
 #include "proxy/parts.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * One client connection: TLS handshake, waiting, one request after the other, the end. client_step is
- * what the run queue calls; STEP_NEXT from the functions here means that the client is gone. Called by
- * proxy. Floor 3.
+ * One client connection: TLS handshake, waiting, one request after the other, the end. client_step
+ * is what the run queue calls; STEP_NEXT from the functions here means that the client is gone.
+ * Called by proxy. Floor 3.
  */
 #include "proxy/parts.h"
 

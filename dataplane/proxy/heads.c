@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Heads as we say them: the request to the origin, the response to the client. Written anew from what was
- * parsed; fields of one connection are left out, ours are added (RFC 9110 s7.6). Called by request and
- * response. Floor 3.
+ * Heads as we say them: the request to the origin, the response to the client. Written anew from
+ * what was parsed; fields of one connection are left out, ours are added (RFC 9110 s7.6). Called by
+ * request and response. Floor 3.
  */
 #include "proxy/parts.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The WAF at work on one request: which program, when it is asked, what a verdict does. A request keeps the
- * program that was in force when it began. Called by request, body and response. Floor 3.
+ * The WAF at work on one request: which program, when it is asked, what a verdict does. A request
+ * keeps the program that was in force when it began. Called by request, body and response. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -23,8 +23,8 @@ void inspect_use(struct proxy *p, struct waf_program *program, uint64_t number)
         break;
     }
     tg_assert(p->waf[p->waf_current].number == number); /* the region has fewer slots than we */
-    /* A response under way is not inspected further under an old program: a long download would keep
-     * that generation from being freed. Its request has been inspected to the end. */
+    /* A response under way is not inspected further under an old program: a long download would
+     * keep that generation from being freed. Its request has been inspected to the end. */
     for (uint32_t i = 0; i < p->requests.count; i++) {
         struct request *r = pool_at(&p->requests, i);
         if (pool_is_taken(&p->requests, i) && r->waf && r->waf_request_done)
@@ -109,7 +109,8 @@ bool inspect_end(struct proxy *p, struct request *r)
     return verdict(p, r, waf_end(r->waf));
 }
 
-/* An answer that comes before the request's end is not inspected: the transaction is not that far. */
+/* An answer that comes before the request's end is not inspected: the transaction is not that
+ * far. */
 bool inspect_response_head(struct proxy *p, struct request *r, const struct head_view *head)
 {
     if (!r->waf || !r->waf_request_done || r->waf_response_head_seen)

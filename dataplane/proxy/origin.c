@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Connections to origins: one pool per address and port, the last used idle connection first (the rest
- * can grow old and go), new ones up to the origin's limit. Called by request, response and, with
- * events, by proxy. Floor 3.
+ * Connections to origins: one pool per address and port, the last used idle connection first (the
+ * rest can grow old and go), new ones up to the origin's limit. Called by request, response and,
+ * with events, by proxy. Floor 3.
  */
 #include "proxy/parts.h"
 
 #define EVICT_PROBES 64 /* idle connections looked for when all are taken */
 
-/* --- pools ----------------------------------------------------------------------------------------- */
+/* --- pools ------------------------------------------------------------------------------------ */
 
 static unsigned bucket_of(const struct proxy *p, const uint8_t address[16], uint16_t port, bool tls)
 {
@@ -72,7 +72,7 @@ static void idle_remove(struct proxy *p, struct origin_conn *o)
     p->origins_idle--;
 }
 
-/* --- life of a connection ---------------------------------------------------------------------------- */
+/* --- life of a connection --------------------------------------------------------------------- */
 
 void origin_free(struct proxy *p, struct origin_conn *o)
 {
@@ -203,7 +203,7 @@ void origin_abort(struct proxy *p, struct request *r)
         origin_free(p, r->origin);
 }
 
-/* --- events ------------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 /* A server name is a name: addresses are not sent (RFC 6066 s3). */
 static struct span server_name_of(const struct request *r)

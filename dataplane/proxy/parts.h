@@ -13,8 +13,8 @@
  *   origin   connections to origins: pool, reuse, connect
  *   stream   TCP with or without TLS, as bytes
  *
- * Who owns whom: a client connection owns at most one request, a request at most one origin connection.
- * Each pointer back is cleared when the owner lets go. Floor 3.
+ * Who owns whom: a client connection owns at most one request, a request at most one origin
+ * connection. Each pointer back is cleared when the owner lets go. Floor 3.
  */
 #ifndef DATAPLANE_PROXY_PARTS_H
 #define DATAPLANE_PROXY_PARTS_H
@@ -41,7 +41,7 @@ enum step {
     STEP_STARVED, /* the buffer pool is empty: again in the next turn */
 };
 
-/* --- stream ------------------------------------------------------------------------------------- */
+/* --- stream ----------------------------------------------------------------------------------- */
 
 /* Bytes to and from a peer: TCP alone, or TLS over it. */
 struct stream {
@@ -56,12 +56,12 @@ struct stream {
     bool starved;      /* an operation failed for want of a buffer; whoever sees it clears it */
 };
 
-/* The first contiguous plaintext bytes, borrowed until consumed. TG_OK, TG_AGAIN (none yet), TG_END (none
- * ever again), or the stream's error. */
+/* The first contiguous plaintext bytes, borrowed until consumed. TG_OK, TG_AGAIN (none yet), TG_END
+ * (none ever again), or the stream's error. */
 enum tg_err stream_peek(struct proxy *p, struct stream *s, struct span *out);
 void stream_consume(struct proxy *p, struct stream *s, size_t n);
-/* Pass the first n bytes (all of them in what stream_peek showed) on to another stream, without a copy
- * where that is possible. */
+/* Pass the first n bytes (all of them in what stream_peek showed) on to another stream, without a
+ * copy where that is possible. */
 void stream_pass(struct proxy *p, struct stream *from, struct stream *to, size_t n);
 /* Bytes that may be written now without being held; 0: a WRITABLE event will follow. */
 size_t stream_writable(struct proxy *p, struct stream *s);
@@ -69,18 +69,18 @@ size_t stream_writable(struct proxy *p, struct stream *s);
 size_t stream_write(struct proxy *p, struct stream *s, struct span bytes);
 /* Write a few bytes whether they fit or not: what does not is held. */
 void stream_put(struct proxy *p, struct stream *s, struct span bytes);
-/* Push out what is held and what TLS has encrypted; true when nothing is left. To be called at the end of
- * a step. */
+/* Push out what is held and what TLS has encrypted; true when nothing is left. To be called at the
+ * end of a step. */
 bool stream_flush(struct proxy *p, struct stream *s);
-/* One step of a TLS handshake: TG_OK when it is done, TG_AGAIN, TG_WANT_KEY, else it failed (an alert
- * may have been sent). */
+/* One step of a TLS handshake: TG_OK when it is done, TG_AGAIN, TG_WANT_KEY, else it failed (an
+ * alert may have been sent). */
 enum tg_err stream_handshake(struct proxy *p, struct stream *s);
 /* RST and forget, in any state. */
 void stream_abort(struct proxy *p, struct stream *s);
 /* FIN behind what is written and forget; nothing may be held. */
 void stream_close(struct proxy *p, struct stream *s);
 
-/* --- deadlines: one lazily re-armed timer per connection ------------------------------------------ */
+/* --- deadlines: one lazily re-armed timer per connection -------------------------------------- */
 
 struct deadline {
     struct timer timer;
@@ -90,7 +90,7 @@ void deadline_set(struct proxy *p, struct deadline *d, tg_ns at);
 /* In the timer's callback: true when the time has really come; else arms again for later. */
 bool deadline_passed(struct proxy *p, struct deadline *d, tg_ns now);
 
-/* --- head storage -------------------------------------------------------------------------------- */
+/* --- head storage ----------------------------------------------------------------------------- */
 
 /* Bytes of a head, contiguous. Most heads are small; the few large ones move to a large block. */
 struct head_store {
@@ -99,11 +99,12 @@ struct head_store {
     size_t scanned; /* h1's `seen` */
 };
 #define HEAD_SMALL_BYTES 2048
-/* Room behind len for at least one byte, at most HTTP_HEAD_BYTES_MAX in all; false: no block is left. */
+/* Room behind len for at least one byte, at most HTTP_HEAD_BYTES_MAX in all; false: no block is
+ * left. */
 bool head_store_room(struct proxy *p, struct head_store *s);
 void head_store_release(struct proxy *p, struct head_store *s);
 
-/* --- origin connections --------------------------------------------------------------------------- */
+/* --- origin connections ----------------------------------------------------------------------- */
 
 /* What a request needs to know of its origin; copied, so that no table generation is pinned. */
 struct origin_target {
@@ -136,7 +137,7 @@ struct origin_conn {
     bool reused; /* the request on it is not its first */
 };
 
-/* --- requests ----------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 enum request_phase {
     REQUEST_HEAD,     /* the head comes in and is parsed */
@@ -198,7 +199,7 @@ struct request {
     struct http_head head;
 };
 
-/* --- client connections ---------------------------------------------------------------------------- */
+/* --- client connections ----------------------------------------------------------------------- */
 
 enum client_state {
     CLIENT_HANDSHAKE,
@@ -308,8 +309,8 @@ void request_free(struct proxy *p, struct request *r);
 /* The point in time until which the request may go on waiting as it does; 0: for ever. */
 tg_ns request_deadline(const struct request *r);
 
-/* inspect.c; each returns false when the request is blocked (and has been failed with 403) or could not be
- * inspected (503) */
+/* inspect.c; each returns false when the request is blocked (and has been failed with 403) or could
+ * not be inspected (503) */
 bool inspect_head(struct proxy *p, struct request *r);
 bool inspect_body(struct proxy *p, struct request *r, struct span payload);
 bool inspect_end(struct proxy *p, struct request *r);
@@ -343,7 +344,8 @@ enum step reply_step(struct proxy *p, struct request *r);
 void count_status(struct proxy *p, unsigned status);
 
 /* origin.c */
-/* A connection for r: warm unless `fresh`, else a new one. TG_OK (r->origin is set, maybe still connecting),
+/* A connection for r: warm unless `fresh`, else a new one. TG_OK (r->origin is set, maybe still
+ * connecting),
  * TG_FULL (limit), TG_UNREACHABLE. */
 enum tg_err origin_acquire(struct proxy *p, struct request *r, bool fresh);
 /* Go on with connecting: TG_OK when requests may be written, TG_AGAIN, else why it failed. */

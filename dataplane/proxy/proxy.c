@@ -17,7 +17,8 @@ static void config_defaults(struct proxy_config *c)
 
 static enum tg_err pools_init(struct proxy *p, const struct proxy_config *c)
 {
-    /* A quarter more than requests: for origins' heads that come in pieces. Large heads are rare. */
+    /* A quarter more than requests: for origins' heads that come in pieces. Large heads are
+     * rare. */
     uint32_t small = c->requests_max + c->requests_max / 4 + 1, large = c->requests_max / 4 + 1;
     enum tg_err err = pool_init(&p->clients, c->clients_max, sizeof(struct client));
     if (err == TG_OK)
@@ -95,7 +96,7 @@ void proxy_destroy(struct proxy *p)
     free(p);
 }
 
-/* --- run queue --------------------------------------------------------------------------------------- */
+/* --- run queue -------------------------------------------------------------------------------- */
 
 static void queue_append(struct run_queue *q, struct client *c)
 {
@@ -147,7 +148,7 @@ void run_queue_remove(struct proxy *p, struct client *c)
     c->queued = QUEUED_NOT;
 }
 
-/* --- a turn ------------------------------------------------------------------------------------------ */
+/* --- a turn ----------------------------------------------------------------------------------- */
 
 static void client_event(struct proxy *p, struct client *c, const struct tcp_event *event)
 {
@@ -222,7 +223,7 @@ bool proxy_run(struct proxy *p, tg_ns now, int64_t wall_offset_ns,
     return p->run.count + p->deferred.count > 0;
 }
 
-/* --- tables ------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 void proxy_use_routes(struct proxy *p, const struct tables_routes *routes, uint64_t number)
 {
@@ -265,7 +266,7 @@ enum tg_err proxy_message_receive(struct proxy *p, const struct proxy_message *m
     return TG_UNSUPPORTED;
 }
 
-/* --- looking in -------------------------------------------------------------------------------------- */
+/* --- looking in ------------------------------------------------------------------------------- */
 
 void proxy_get_gauges(const struct proxy *p, struct proxy_gauges *gauges)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The reverse proxy of one worker: client connections (tcp -> tls -> http), requests (the phases in order, in one
- * function), origin connections (pool, reuse, retry). Driven by the worker once a turn. Floor 3: contract, tcp,
- * http, route, tls, waf.
+ * The reverse proxy of one worker: client connections (tcp -> tls -> http), requests (the phases in
+ * order, in one function), origin connections (pool, reuse, retry). Driven by the worker once a
+ * turn. Floor 3: contract, tcp, http, route, tls, waf.
  *
  *   proxy_run: tcp events -> run queue -> conn_step / request_step -> tcp writes
  *
- * The run queue. Whatever may take long (a handshake step, a WAF scan of a body piece, a parse) is one step of one
- * connection. proxy_run takes connections from the queue until the budget is spent; who is not finished goes to the
- * back. Nothing a peer does keeps the worker from its receive ring for longer than the budget plus one step.
+ * The run queue. Whatever may take long (a handshake step, a WAF scan of a body piece, a parse) is
+ * one step of one connection. proxy_run takes connections from the queue until the budget is spent;
+ * who is not finished goes to the back. Nothing a peer does keeps the worker from its receive ring
+ * for longer than the budget plus one step.
  */
 #ifndef DATAPLANE_PROXY_PROXY_H
 #define DATAPLANE_PROXY_PROXY_H
@@ -37,16 +38,16 @@ struct proxy_config {
     tg_ns head_timeout, body_timeout, keepalive_timeout, handshake_timeout;
 };
 
-/* Make a worker's proxy (cold). All pointers outlive it and belong to the same worker. `events` receives
- * audit records (struct event) for the control plane; NULL: none. TG_NO_MEMORY. */
+/* Make a worker's proxy (cold). All pointers outlive it and belong to the same worker. `events`
+ * receives audit records (struct event) for the control plane; NULL: none. TG_NO_MEMORY. */
 enum tg_err proxy_create(const struct proxy_config *config, struct tcp *tcp,
                          struct timer_wheel *wheel, struct buf_pool *pool, struct stats *stats,
                          struct waf_worker *waf, struct ring *events, struct proxy **proxy);
 void proxy_destroy(struct proxy *proxy);
 
 /* One turn: take TCP's events, run steps until `budget` steps' worth of time is spent.
- * clock      read between steps (io_now with its io): the budget is real time; in the simulator virtual time stands
- *            still within a turn and `steps_max` bounds it.
+ * clock      read between steps (io_now with its io): the budget is real time; in the simulator
+ *            virtual time stands still within a turn and `steps_max` bounds it.
  * wall_offset_ns  CLOCK_REALTIME minus worker clock: Date, tickets, audit.
  * Returns true when the run queue is not empty (call again soon). */
 struct proxy_budget {
@@ -66,12 +67,13 @@ void proxy_use_certificates(struct proxy *proxy, struct tls_set *set, uint64_t n
 void proxy_use_waf(struct proxy *proxy, struct waf_program *program, uint64_t number);
 uint64_t proxy_oldest(const struct proxy *proxy, enum tables_kind kind);
 
-/* Hand a request to another worker whose origin connection is warm: a message, not a shared connection. The request's
- * head bytes travel in `head` (a frame); the answer comes back as frames. Sent and received through the
- * worker's mailbox. The first cut only defines and refuses it (each worker has its own pool). */
+/* Hand a request to another worker whose origin connection is warm: a message, not a shared
+ * connection. The request's head bytes travel in `head` (a frame); the answer comes back as frames.
+ * Sent and received through the worker's mailbox. The first cut only defines and refuses it (each
+ * worker has its own pool). */
 struct proxy_message {
-    uint32_t
-        kind; /* 1 request head, 2 request body piece, 3 response head, 4 response piece, 5 end, 6 abort */
+    /* 1 request head, 2 request body piece, 3 response head, 4 response piece, 5 end, 6 abort */
+    uint32_t kind;
     uint32_t from_worker;
     uint64_t request;       /* the sender's name for it */
     uint64_t peer;          /* the receiver's name for it, once known */
@@ -79,7 +81,8 @@ struct proxy_message {
     uint32_t routes_number; /* generation that `origin` indexes */
     struct buf *bytes;      /* owned by the receiver from now on */
 };
-/* Take a message from another worker; ownership of bytes passes. TG_UNSUPPORTED: answered with kind 6. */
+/* Take a message from another worker; ownership of bytes passes. TG_UNSUPPORTED: answered with
+ * kind 6. */
 enum tg_err proxy_message_receive(struct proxy *proxy, const struct proxy_message *message,
                                   tg_ns now);
 

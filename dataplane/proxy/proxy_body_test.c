@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of bodies through the proxy: large ones both ways in every framing, back-pressure, chunks written
- * anew, answers that come early, and that nothing is copied or buffered that need not be.
+ * Tests of bodies through the proxy: large ones both ways in every framing, back-pressure, chunks
+ * written anew, answers that come early, and that nothing is copied or buffered that need not be.
  */
 #include "proxy/proxy_lab.h"
 
@@ -65,7 +65,7 @@ static void expect_download(struct lab_conn *c, size_t n)
     assert_true(complete);
 }
 
-/* --- downloads --------------------------------------------------------------------------------------- */
+/* --- downloads -------------------------------------------------------------------------------- */
 
 /* lab->arg: framing of the answer. c->left counts what is still to be said; c->served the state. */
 static void serve_large(struct lab *lab, struct lab_conn *c)
@@ -144,7 +144,7 @@ static void slow_reader_holds_the_origin_back(void **state)
     lab_end(lab);
 }
 
-/* --- uploads ----------------------------------------------------------------------------------------- */
+/* --- uploads ---------------------------------------------------------------------------------- */
 
 static struct span uploaded; /* by the last request that the origin got whole */
 static enum http_framing uploaded_framing;
@@ -280,7 +280,7 @@ static void broken_chunks_are_not_passed_on(void **state)
     lab_end(lab);
 }
 
-/* --- early answers ------------------------------------------------------------------------------------- */
+/* --- early answers ---------------------------------------------------------------------------- */
 
 static void serve_early(struct lab *lab, struct lab_conn *c)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Random lives: clients and origins that say legal and illegal things at any speed and leave at any moment,
- * a pool that runs dry, routes that change. Each seed is one run; the lab checks every invariant after every
- * turn, and at the end that everything is back. What arrives must be what was sent, or visibly cut.
+ * Random lives: clients and origins that say legal and illegal things at any speed and leave at any
+ * moment, a pool that runs dry, routes that change. Each seed is one run; the lab checks every
+ * invariant after every turn, and at the end that everything is back. What arrives must be what was
+ * sent, or visibly cut.
  */
 #include "proxy/proxy_lab.h"
 
@@ -19,7 +20,7 @@ static uint64_t below(uint64_t n)
     return prng_below(&dice, n);
 }
 
-/* --- origin: answers, well and badly ----------------------------------------------------------------- */
+/* --- origin: answers, well and badly ---------------------------------------------------------- */
 
 /* A body says its own length, so that a client can tell whether it is whole: "<n>:xxxx". */
 static void say_body(struct lab_conn *c, size_t n, bool chunked)
@@ -82,7 +83,7 @@ static void serve(struct lab *lab, struct lab_conn *c)
         lab_reset(c);
 }
 
-/* --- clients ----------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static void ask(struct lab_conn *c)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of faults: clients and origins that leave, stall, or talk nonsense; limits; empty pools. Asked each
- * time: a counter, a clean answer or a visible cut, and everything back in its pool.
+ * Tests of faults: clients and origins that leave, stall, or talk nonsense; limits; empty pools.
+ * Asked each time: a counter, a clean answer or a visible cut, and everything back in its pool.
  */
 #include "proxy/proxy_lab.h"
 
@@ -59,7 +59,7 @@ static void serve_once_and_reset(struct lab *lab, struct lab_conn *c)
         lab_reset(c);
 }
 
-/* --- clients ----------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static void client_resets_before_the_answer(void **state)
 {
@@ -209,7 +209,7 @@ static void client_that_does_not_read(void **state)
     lab_end_clean(lab);
 }
 
-/* --- origins ----------------------------------------------------------------------------------------- */
+/* --- origins ---------------------------------------------------------------------------------- */
 
 static void origin_is_down(void **state)
 {
@@ -406,19 +406,14 @@ static void origin_never_gets_to_the_point(void **state)
 
 static void origin_head_too_big(void **state)
 {
-    static char answer[30000];
     struct lab *lab = lab_short();
-    strcpy(answer, "HTTP/1.1 200 OK\r\nX: ");
-    memset(answer + strlen(answer), 'x', 20000);
     lab->serve = serve_once;
-    lab->answer = answer;
+    lab->answer = lab_padded("HTTP/1.1 200 OK\r\nX: ", 20000, "");
     struct lab_conn *c = lab_connect(lab, 80);
     lab_ask(c, GET);
     expect_status(c, 502);
-    memset(answer, 0, sizeof answer); /* one that just fits comes through */
-    strcpy(answer, "HTTP/1.1 204 No Content\r\nX: ");
-    memset(answer + strlen(answer), 'x', HTTP_HEAD_BYTES_MAX - strlen(answer) - 4);
-    strcat(answer, "\r\n\r\n");
+    const char *start = "HTTP/1.1 204 No Content\r\nX: "; /* one that just fits comes through */
+    lab->answer = lab_padded(start, HTTP_HEAD_BYTES_MAX - strlen(start) - 4, "\r\n\r\n");
     lab_forget(c);
     lab_ask(c, GET);
     expect_status(c, 204);

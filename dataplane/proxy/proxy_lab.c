@@ -111,7 +111,7 @@ void lab_end(struct lab *lab)
     free(lab);
 }
 
-/* --- tables ------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static struct tables_string put_string(uint8_t *block, uint32_t *at, const char *text)
 {
@@ -162,7 +162,7 @@ void lab_use_routes(struct lab *lab, const struct lab_site sites[], unsigned sit
     lab->routes = t;
 }
 
-/* --- wire -------------------------------------------------------------------------------------------- */
+/* --- wire ------------------------------------------------------------------------------------- */
 
 static void wire_put(struct lab *lab, unsigned from, const struct buf *b)
 {
@@ -219,7 +219,7 @@ static void wire_deliver(struct lab *lab)
     }
 }
 
-/* --- time -------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void check(const char *who, const char *broken)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * For the proxy's tests: three hosts with whole stacks on one toy wire under one clock. A client host whose
- * connections say what a test tells them, the edge with the real proxy, an origin host that serves what a
- * test's function decides. Every turn checks the invariants of proxy and TCP; the end checks that every
- * buffer and timer is back. Never part of a program.
+ * For the proxy's tests: three hosts with whole stacks on one toy wire under one clock. A client
+ * host whose connections say what a test tells them, the edge with the real proxy, an origin host
+ * that serves what a test's function decides. Every turn checks the invariants of proxy and TCP;
+ * the end checks that every buffer and timer is back. Never part of a program.
  */
 #ifndef DATAPLANE_PROXY_PROXY_LAB_H
 #define DATAPLANE_PROXY_PROXY_LAB_H
@@ -111,7 +111,7 @@ struct lab_origin {
 void lab_use_routes(struct lab *lab, const struct lab_site sites[], unsigned site_count,
                     const struct lab_origin origins[], unsigned origin_count, uint64_t number);
 
-/* --- client ------------------------------------------------------------------------------------------ */
+/* --- client ----------------------------------------------------------------------------------- */
 
 struct lab_conn *lab_connect(struct lab *lab, uint16_t port); /* 80: plain */
 struct lab_conn *lab_connect6(struct lab *lab, uint16_t port);
@@ -124,25 +124,27 @@ void lab_forget(struct lab_conn *c); /* what has been received so far */
 /* Say and run until there is nothing left to do for 100 ms; what came back, NUL-terminated. */
 const char *lab_ask(struct lab_conn *c, const char *text);
 
-/* --- time -------------------------------------------------------------------------------------------- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 void lab_run(struct lab *lab, tg_ns for_ns);
 
-/* --- expectations ------------------------------------------------------------------------------------ */
+/* --- expectations ----------------------------------------------------------------------------- */
 
 uint64_t lab_count(const struct lab *lab, enum tg_counter c); /* the edge's */
-const char *lab_text(struct lab_conn *c);                     /* received so far, NUL-terminated */
-void expect_status(struct lab_conn *c, unsigned status);      /* of the first response in `in` */
+/* start, `fill` times x, end: valid until the next call. */
+const char *lab_padded(const char *start, size_t fill, const char *end);
+const char *lab_text(struct lab_conn *c);                /* received so far, NUL-terminated */
+void expect_status(struct lab_conn *c, unsigned status); /* of the first response in `in` */
 void expect_in(struct lab_conn *c, const char *part);
 void expect_not_in(struct lab_conn *c, const char *part);
 struct proxy_gauges lab_gauges(const struct lab *lab);
 unsigned lab_open_count(const struct lab *lab, enum lab_host host); /* connections not closed */
 struct lab_conn *lab_origin_conn(struct lab *lab, unsigned n);      /* the n-th that was accepted */
 
-/* --- origin scripts ---------------------------------------------------------------------------------- */
+/* --- origin scripts --------------------------------------------------------------------------- */
 
-/* Parse the next request of a connection: true when its head and body are complete. *head's spans are into
- * c->in; *body is the de-framed body (copied, static). */
+/* Parse the next request of a connection: true when its head and body are complete. *head's spans
+ * are into c->in; *body is the de-framed body (copied, static). */
 bool lab_request(struct lab_conn *c, struct http_head *head, struct span *body);
 /* What an origin connection has received so far was cipher text: give it to c->tls. */
 void lab_feed_tls(struct lab_conn *c);

@@ -4,7 +4,7 @@
 #include "proxy/proxy_lab_ends.h"
 #include <stdio.h>
 
-/* --- bytes -------------------------------------------------------------------------------------------- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 static uint8_t *bytes_room(struct lab_bytes *b, size_t n)
 {
@@ -24,7 +24,7 @@ static void bytes_add(struct lab_bytes *b, struct span bytes)
     b->data[b->len] = 0;
 }
 
-/* --- connections ---------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static struct tcp *tcp_of(const struct lab_conn *c)
 {
@@ -114,7 +114,7 @@ const char *lab_ask(struct lab_conn *c, const char *text)
     return lab_text(c);
 }
 
-/* --- a turn of one connection ------------------------------------------------------------------------ */
+/* --- a turn of one connection ----------------------------------------------------------------- */
 
 static struct lab_conn *conn_of(struct lab *lab, enum lab_host host, tcp_handle h)
 {
@@ -253,7 +253,18 @@ bool ends_pending(const struct lab *lab)
     return false;
 }
 
-/* --- expectations -------------------------------------------------------------------------------------- */
+/* --- expectations ----------------------------------------------------------------------------- */
+
+const char *lab_padded(const char *start, size_t fill, const char *end)
+{
+    static struct lab_bytes text;
+    text.len = 0;
+    bytes_add(&text, span_from_string(start));
+    memset(bytes_room(&text, fill), 'x', fill);
+    text.len += fill;
+    bytes_add(&text, span_from_string(end));
+    return (const char *)text.data;
+}
 
 const char *lab_text(struct lab_conn *c)
 {
@@ -297,7 +308,7 @@ struct lab_conn *lab_origin_conn(struct lab *lab, unsigned n)
     return NULL;
 }
 
-/* --- origin scripts -------------------------------------------------------------------------------------- */
+/* --- origin scripts --------------------------------------------------------------------------- */
 
 bool lab_request(struct lab_conn *c, struct http_head *head, struct span *body)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of what is limited and pooled: origin connections (reuse, retry, limits, what spoils one), requests,
- * clients, buffers; tables that change under load.
+ * Tests of what is limited and pooled: origin connections (reuse, retry, limits, what spoils one),
+ * requests, clients, buffers; tables that change under load.
  */
 #include "proxy/proxy_lab.h"
 
@@ -16,10 +16,10 @@ static void ask_expect(struct lab_conn *c, const char *text, unsigned status)
     expect_status(c, status);
 }
 
-/* --- reuse and retry --------------------------------------------------------------------------------- */
+/* --- reuse and retry -------------------------------------------------------------------------- */
 
-/* Answers the first request of each connection; the second one kills it, as a server does whose idle time
- * ran out while the request was on its way. */
+/* Answers the first request of each connection; the second one kills it, as a server does whose
+ * idle time ran out while the request was on its way. */
 static void serve_one_each(struct lab *lab, struct lab_conn *c)
 {
     if (c->served == 0) {
@@ -134,7 +134,7 @@ static void last_used_first(void **state)
     lab_end(lab);
 }
 
-/* --- limits ------------------------------------------------------------------------------------------ */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 static void serve_hold(struct lab *lab, struct lab_conn *c)
 {
@@ -191,22 +191,20 @@ static void request_limit(void **state)
 /* Blocks for large heads are few; whoever gets none is told so, small heads do not suffer. */
 static void large_head_limit(void **state)
 {
-    static char text[8000];
+    const char *start = "GET / HTTP/1.1\r\nHost: a.example\r\nX: ";
     struct lab_config config = lab_defaults();
     config.proxy.requests_max = 8; /* 8 / 4 + 1 large blocks */
     struct lab *lab = lab_new(&config);
-    strcpy(text, "GET / HTTP/1.1\r\nHost: a.example\r\nX: ");
-    memset(text + strlen(text), 'x', 4000);
     struct lab_conn *c[4];
     for (unsigned i = 0; i < 4; i++) {
         c[i] = lab_connect(lab, 80);
-        lab_ask(c[i], text);
+        lab_ask(c[i], lab_padded(start, 4000, ""));
     }
     expect_status(c[3], 503);
     assert_int_equal(lab_count(lab, TG_C_proxy_full), 1);
     ask_expect(lab_connect(lab, 80), GET, 200);
     ask_expect(c[0], "\r\n\r\n", 200);
-    ask_expect(lab_connect(lab, 80), strcat(text, "\r\n\r\n"), 200);
+    ask_expect(lab_connect(lab, 80), lab_padded(start, 4000, "\r\n\r\n"), 200);
     lab_end(lab);
 }
 
@@ -256,8 +254,8 @@ static void serve_big(struct lab *lab, struct lab_conn *c)
     }
 }
 
-/* The edge's buffers run out in the middle of transfers. Whatever happens to them, nothing leaks and the edge
- * serves again afterwards. */
+/* The edge's buffers run out in the middle of transfers. Whatever happens to them, nothing leaks
+ * and the edge serves again afterwards. */
 static void buffers_run_out(void **state)
 {
     for (unsigned limit = 1; limit < 60; limit += 3) {
@@ -277,7 +275,7 @@ static void buffers_run_out(void **state)
     }
 }
 
-/* --- tables ------------------------------------------------------------------------------------------ */
+/* --- tables ----------------------------------------------------------------------------------- */
 
 static void routes_change_under_requests(void **state)
 {

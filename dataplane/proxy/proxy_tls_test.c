@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of HTTPS through the proxy, with the real TLS on both ends: handshakes whole and in pieces, bodies,
- * closes, broken records, certificate sets that change, origins behind TLS.
+ * Tests of HTTPS through the proxy, with the real TLS on both ends: handshakes whole and in pieces,
+ * bodies, closes, broken records, certificate sets that change, origins behind TLS.
  */
 #include "proxy/proxy_lab.h"
 #include "tls/tls_test_certs.h"
@@ -184,7 +184,7 @@ static void slow_reader_is_waited_for(void **state)
     lab_end(lab);
 }
 
-/* --- faults ------------------------------------------------------------------------------------------- */
+/* --- faults ----------------------------------------------------------------------------------- */
 
 static void handshake_that_never_comes(void **state)
 {
@@ -200,7 +200,8 @@ static void handshake_that_never_comes(void **state)
     lab_end(lab);
 }
 
-/* The key lies elsewhere and nobody asks for it: parked, untouched by what arrives, given up in time. */
+/* The key lies elsewhere and nobody asks for it: parked, untouched by what arrives, given up in
+ * time. */
 static void parked_handshake(void **state)
 {
     struct lab *lab = lab_tls();
@@ -314,7 +315,7 @@ static void no_certificates(void **state)
     lab_end(lab);
 }
 
-/* --- certificate sets ------------------------------------------------------------------------------------ */
+/* --- certificate sets ------------------------------------------------------------------------- */
 
 static void sets_change_under_connections(void **state)
 {
@@ -344,7 +345,7 @@ static void sets_change_under_connections(void **state)
     lab_end(lab);
 }
 
-/* --- origins behind TLS ---------------------------------------------------------------------------------- */
+/* --- origins behind TLS ----------------------------------------------------------------------- */
 
 static struct tls_set *origin_set;
 

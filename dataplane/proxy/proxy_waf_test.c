@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of the WAF in the proxy, with the real waf: where it looks, what a verdict does to client and origin,
- * audit records, programs that change under requests.
+ * Tests of the WAF in the proxy, with the real waf: where it looks, what a verdict does to client
+ * and origin, audit records, programs that change under requests.
  */
 #include "proxy/proxy_lab.h"
 
@@ -210,6 +210,13 @@ static void refused_heads_are_inspected(void **state)
     expect_status(c, 400);
     assert_int_equal(lab_count(lab, TG_C_http_bad_request), 2);
     assert_int_equal(lab_count(lab, TG_C_waf_inspected), 2);
+    c = lab_connect(lab, 80); /* a site that wants none of it */
+    lab_ask(c, "GET /?1%20union%20select HTTP/1.1\r\nHost: open.example:80\r\nBad Name: x\r\n\r\n");
+    expect_status(c, 400);
+    assert_int_equal(lab_count(lab, TG_C_waf_inspected), 2);
+    c = lab_connect(lab, 80); /* the error comes before any host does */
+    lab_ask(c, "GET /?1%20union%20select HTTP/1.1\r\nBad Name: x\r\n\r\n");
+    expect_status(c, 403);
     program_free(lab, &program);
     lab_end(lab);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Our own answers: short, complete, never cached, with the request id that the audit line has. Called by
- * request. Floor 3.
+ * Our own answers: short, complete, never cached, with the request id that the audit line has.
+ * Called by request. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -21,8 +21,8 @@ static void two_digits(char *at, unsigned v)
     at[1] = (char)('0' + v % 10);
 }
 
-/* IMF-fixdate (RFC 9110 s5.6.7) of a POSIX time. Days to civil date by the usual era arithmetic over
- * years that start in March, so that the leap day comes last. */
+/* IMF-fixdate (RFC 9110 s5.6.7) of a POSIX time. Days to civil date by the usual era arithmetic
+ * over years that start in March, so that the leap day comes last. */
 static void date_format(uint64_t second, char text[30])
 {
     static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */

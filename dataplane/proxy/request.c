@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * One request from its first byte to the last byte of its response: request_step shows the phases in
- * their order. Each phase function does what it can and says how to go on; none blocks. Called by
- * client. Floor 3.
+ * One request from its first byte to the last byte of its response: request_step shows the phases
+ * in their order. Each phase function does what it can and says how to go on; none blocks. Called
+ * by client. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -59,8 +59,9 @@ static bool is_idempotent(enum http_method method)
            method == HTTP_DELETE || method == HTTP_OPTIONS || method == HTTP_TRACE;
 }
 
-/* A pooled connection may die just as we write to it. The request goes out once more when the origin
- * cannot have acted on it, or acting twice is harmless, and no body byte has left the client. */
+/* A pooled connection may die just as we write to it. The request goes out once more when the
+ * origin cannot have acted on it, or acting twice is harmless, and no body byte has left the
+ * client. */
 static bool may_retry(const struct request *r)
 {
     if (!r->origin || !r->origin->reused || r->retried || r->response_seen)
@@ -86,13 +87,28 @@ void request_origin_lost(struct proxy *p, struct request *r)
     request_fail(p, r, 502);
 }
 
-/* --- the phases ------------------------------------------------------------------------------------ */
+/* --- the phases ------------------------------------------------------------------------------- */
+
+/* Does a refused head concern a site that wants inspection? When that cannot be told: yes. */
+static bool refused_head_wants_waf(const struct proxy *p, const struct request *r)
+{
+    int i = http_field_find(&r->head.view, SPAN_LITERAL("host"), 0);
+    if (i < 0)
+        return true;
+    struct span host = r->head.fields[i].value;
+    const uint8_t *colon =
+        host.len && host.data[0] != '[' ? memchr(host.data, ':', host.len) : NULL;
+    if (colon)
+        host.len = (size_t)(colon - host.data);
+    const struct tables_site *site = route_site(p->routes, host);
+    return !site || (site->flags & TABLES_SITE_WAF);
+}
 
 static enum step head_refused(struct proxy *p, struct request *r, enum tg_err err)
 {
     stats_count(p->stats, err == TG_TOO_BIG ? TG_C_http_too_large : TG_C_http_bad_request);
     unsigned status = h1_refusal_status(err, &r->head);
-    r->site_waf = true; /* which site is meant cannot be told */
+    r->site_waf = refused_head_wants_waf(p, r);
     if (inspect_bad_head(p, r))
         status = 403;
     request_fail(p, r, status);
@@ -106,8 +122,8 @@ static void head_complete(struct proxy *p, struct request *r)
     r->phase = REQUEST_ROUTE;
 }
 
-/* The bytes are copied to the request's own storage, because its head must outlive them; bytes behind
- * the head stay where they are. */
+/* The bytes are copied to the request's own storage, because its head must outlive them; bytes
+ * behind the head stay where they are. */
 static enum step request_read_head(struct proxy *p, struct request *r)
 {
     struct stream *s = &r->client->stream;
@@ -185,8 +201,8 @@ static enum step request_route(struct proxy *p, struct request *r)
     return STEP_NEXT;
 }
 
-/* Without a body the verdict is final before the origin hears anything; with one, the last piece is held
- * back until it is (body.c). */
+/* Without a body the verdict is final before the origin hears anything; with one, the last piece is
+ * held back until it is (body.c). */
 static enum step request_inspect(struct proxy *p, struct request *r)
 {
     if (inspect_head(p, r) && (!r->up.done || inspect_end(p, r)))
@@ -221,8 +237,8 @@ static enum step request_connect(struct proxy *p, struct request *r)
     }
 }
 
-/* Our head is written from the parsed one, each time the same bytes: after a short write it is made again
- * and the part that has left is skipped. */
+/* Our head is written from the parsed one, each time the same bytes: after a short write it is made
+ * again and the part that has left is skipped. */
 static enum step request_forward(struct proxy *p, struct request *r)
 {
     struct stream *s = &r->origin->stream;
@@ -304,7 +320,7 @@ enum step request_step(struct proxy *p, struct request *r)
     return step;
 }
 
-/* --- deadlines --------------------------------------------------------------------------------------- */
+/* --- deadlines -------------------------------------------------------------------------------- */
 
 static tg_ns earlier(tg_ns a, tg_ns b)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What the origin answers: its head is parsed, decided upon and written anew for the client; 1xx heads
- * are passed on and the final one waited for; then the body. Called by request. Floor 3.
+ * What the origin answers: its head is parsed, decided upon and written anew for the client; 1xx
+ * heads are passed on and the final one waited for; then the body. Called by request. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -25,9 +25,9 @@ static enum tg_err response_store_piece(struct proxy *p, struct request *r, stru
     return err;
 }
 
-/* Parse the origin's head where it lies: in the first frame when it is whole there, else in storage of
- * its own, into which the pieces are copied. *in_place says which. The result is in p->response, valid
- * until the step ends. */
+/* Parse the origin's head where it lies: in the first frame when it is whole there, else in storage
+ * of its own, into which the pieces are copied. *in_place says which. The result is in p->response,
+ * valid until the step ends. */
 static enum tg_err response_parse(struct proxy *p, struct request *r, bool *in_place)
 {
     struct head_store *store = &r->response_store;
@@ -154,8 +154,8 @@ static enum step response_head(struct proxy *p, struct request *r)
     return response_head_write(p, r, in_place);
 }
 
-/* The response is complete. The origin connection may serve again when both messages ended cleanly and
- * nothing came behind the response. */
+/* The response is complete. The origin connection may serve again when both messages ended cleanly
+ * and nothing came behind the response. */
 static void response_end(struct proxy *p, struct request *r)
 {
     struct stream *s = &r->origin->stream;

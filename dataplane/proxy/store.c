@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Storage of heads: a small block first, a large one when the head outgrows it. Called by request and
- * response; knows nothing of what the bytes say. Floor 3.
+ * Storage of heads: a small block first, a large one when the head outgrows it. Called by request
+ * and response; knows nothing of what the bytes say. Floor 3.
  */
 #include "proxy/parts.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * A peer as a stream of plaintext bytes: TCP alone or TLS over TCP, with one face for both. Plain
- * payload moves as whole frames from one connection to the other; TLS decrypts into a frame that can
- * travel on as it is. Called by every other file of the proxy; knows nothing of HTTP. Floor 3.
+ * payload moves as whole frames from one connection to the other; TLS decrypts into a frame that
+ * can travel on as it is. Called by every other file of the proxy; knows nothing of HTTP. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -10,9 +10,10 @@
 
 static bool tls_flush(struct proxy *p, struct stream *s);
 
-/* --- input --------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
-/* Give TLS what TCP has; *fed says how many bytes it took. What it wants to say goes out at once. */
+/* Give TLS what TCP has; *fed says how many bytes it took. What it wants to say goes out at
+ * once. */
 static enum tg_err tls_input(struct proxy *p, struct stream *s, size_t *fed)
 {
     struct span spans[PEEK_SPANS];
@@ -28,8 +29,8 @@ static enum tg_err tls_input(struct proxy *p, struct stream *s, size_t *fed)
     return err;
 }
 
-/* Fill s->staged from TLS, feeding it while it has nothing. A FIN without close_notify ends the input
- * like one with it: HTTP's own framing tells whether the message was whole. */
+/* Fill s->staged from TLS, feeding it while it has nothing. A FIN without close_notify ends the
+ * input like one with it: HTTP's own framing tells whether the message was whole. */
 static enum tg_err tls_stage(struct proxy *p, struct stream *s)
 {
     struct buf *b = buf_alloc(p->buffers);
@@ -91,7 +92,7 @@ void stream_consume(struct proxy *p, struct stream *s, size_t n)
     }
 }
 
-/* --- output -------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 /* Ask for a WRITABLE event: a reservation that fails leaves the wish behind. */
 static void wish_writable(struct proxy *p, struct stream *s)
@@ -137,8 +138,8 @@ static void held_push(struct stream *s, struct buf *b)
     buf_queue_push(&s->held, b);
 }
 
-/* Held plaintext -> one record. Small pieces are gathered: each record costs 22 bytes and a call into the
- * cipher. False when TLS takes nothing. */
+/* Held plaintext -> one record. Small pieces are gathered: each record costs 22 bytes and a call
+ * into the cipher. False when TLS takes nothing. */
 static bool tls_seal(struct proxy *p, struct stream *s)
 {
     struct span plain = buf_span(s->held.first);
@@ -275,7 +276,7 @@ void stream_pass(struct proxy *p, struct stream *from, struct stream *to, size_t
     }
 }
 
-/* --- beginning and end ------------------------------------------------------------------------------ */
+/* --- beginning and end ------------------------------------------------------------------------ */
 
 enum tg_err stream_handshake(struct proxy *p, struct stream *s)
 {

@@ -7,11 +7,12 @@
 
 #include "contract/tables.h"
 
-/* The site for a host (no port, any case): exact name, else "*.rest" for one label, else the default
- * site, else NULL. The result points into the table. */
+/* The site for a host (no port, any case): exact name, else "*.rest" for one label, else the
+ * default site, else NULL. The result points into the table. */
 const struct tables_site *route_site(const struct tables_routes *routes, struct span host);
 
-/* Origin by index of a site; NULL when the index lies outside (a damaged table is never followed). */
+/* Origin by index of a site; NULL when the index lies outside (a damaged table is never
+ * followed). */
 const struct tables_origin *route_origin(const struct tables_routes *routes, uint32_t index);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Tests of the host look-up: exact, wildcard, default, case, odd names, tables of every size, and tables
- * that another process has damaged.
+ * Tests of the host look-up: exact, wildcard, default, case, odd names, tables of every size, and
+ * tables that another process has damaged.
  */
 #include "route/route.h"
 
@@ -23,7 +23,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* A table of sites (sorted here), each with origin = its index; `fallback` is the default's name. */
+/* A table of sites (sorted here), each with origin = its index; `fallback` is the default's
+ * name. */
 static struct table table_make(const char *names[], unsigned count, const char *fallback)
 {
     size_t len = sizeof(struct tables_routes) + count * sizeof(struct tables_site) +
@@ -162,7 +163,8 @@ static void origins(void **state)
     free(t.routes);
 }
 
-/* Another process wrote the table. Any flipped bit is refused, or leads nowhere outside the block. */
+/* Another process wrote the table. Any flipped bit is refused, or leads nowhere outside the
+ * block. */
 static void damaged_tables(void **state)
 {
     const char *names[] = {"a.example", "*.b.example", "c.example"};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Fuzz target of the HTTP/1 parser: request heads, response heads, bodies. Asked each time: no byte read
- * outside the input, bytes fed in pieces give what they give at once, spans lie in the input, what was
- * understood survives being written and read again. First byte: what to parse; second: the pieces.
+ * Fuzz target of the HTTP/1 parser: request heads, response heads, bodies. Asked each time: no byte
+ * read outside the input, bytes fed in pieces give what they give at once, spans lie in the input,
+ * what was understood survives being written and read again. First byte: what to parse; second: the
+ * pieces.
  */
 #include "http/h1.h"
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static enum tg_err parse(int kind, struct span bytes, size_t *seen, struct http_
     return h1_parse_response(bytes, seen, kind == 1 ? HTTP_GET : HTTP_HEAD, head);
 }
 
-/* The plain way to say it: a fixed list, and what Connection names ("close" is an option and no field). */
+/* The plain way to say it: a fixed list, and what Connection names ("close" is an option and no
+ * field). */
 static bool hop_by_hop(const struct head_view *v, struct span name)
 {
     static const char *const names[] = {
