@@ -114,6 +114,15 @@ static __always_inline int is_ours(const __u8 address[16])
     return bpf_map_lookup_elem(&addresses, address) != 0;
 }
 
+/* On the wire ::ffff:a.b.c.d is nobody's address; in the map it would be an IPv4 one. */
+static __always_inline int is_ours6(const __u8 address[16])
+{
+    int mapped = address[10] == 0xff && address[11] == 0xff;
+    for (int i = 0; i < 10; i++)
+        mapped &= address[i] == 0;
+    return !mapped && is_ours(address);
+}
+
 static __always_inline void map4(__u8 out[16], const __u8 *in)
 {
     __builtin_memset(out, 0, 10);
@@ -221,7 +230,7 @@ static __always_inline int judge_ip6_group(const __u8 *p, const __u8 *end)
     if (p[6] != PROTO_ICMP6 || !within(icmp, 24, end) || icmp[0] != ND_SOLICIT)
         return IO_XDP_kernel;
     __builtin_memcpy(target, icmp + 8, 16);
-    return is_ours(target) ? IO_XDP_socket : IO_XDP_kernel;
+    return is_ours6(target) ? IO_XDP_socket : IO_XDP_kernel;
 }
 
 static __always_inline int is_walked_extension(__u8 next)
@@ -260,7 +269,7 @@ static __always_inline int judge_ip6(struct packet *k, const __u8 *p, const __u8
     __builtin_memcpy(k->flow.destination, p + 24, 16);
     if (k->flow.destination[0] == 0xff)
         return judge_ip6_group(p, end);
-    if (!is_ours(k->flow.destination))
+    if (!is_ours6(k->flow.destination))
         return IO_XDP_kernel;
     __u32 payload = get16(p + 4);
     if (p[0] >> 4 != 6 || payload == 0 || payload > (__u64)(end - p) - IP6_BYTES)

@@ -150,10 +150,11 @@ int io_device_allmulti(unsigned index);
 extern const uint8_t io_xdp_object[];
 extern const size_t io_xdp_object_bytes;
 
-/* io_xdp_driver.c. Load the program and attach it; it passes everything to the kernel until it has
- * addresses. */
-enum tg_err io_driver_open(struct io_driver *driver, const char *interface, unsigned index,
-                           char problem[256]);
+/* io_xdp_driver.c. Load the program and map its tables; then attach it to an interface. It passes everything
+ * to the kernel until it has addresses. After a failure too the caller closes. */
+enum tg_err io_driver_open(struct io_driver *driver, char problem[256]);
+enum tg_err io_driver_attach(struct io_driver *driver, const char *interface, unsigned index,
+                             char problem[256]);
 /* Let a queue's frames come to a socket; then, last, which addresses are ours. */
 enum tg_err io_driver_set_socket(struct io_driver *driver, unsigned queue, int fd);
 enum tg_err io_driver_set_addresses(struct io_driver *driver, const uint8_t addresses[][16],

@@ -149,8 +149,8 @@ static enum tg_err io_driver_attach_problem(int bad, const char *interface, unsi
 }
 
 /* The link of a tidegate that has just ended is taken down in the background: wait for it. */
-static enum tg_err io_driver_attach(struct io_driver *d, const char *interface, unsigned index,
-                                    char problem[256])
+enum tg_err io_driver_attach(struct io_driver *d, const char *interface, unsigned index,
+                             char problem[256])
 {
     struct bpf_program *program = bpf_object__find_program_by_name(d->object, IO_PROGRAM_NAME);
     char name[BPF_OBJ_NAME_LEN];
@@ -168,16 +168,14 @@ static enum tg_err io_driver_attach(struct io_driver *d, const char *interface, 
     return TG_OK;
 }
 
-enum tg_err io_driver_open(struct io_driver *d, const char *interface, unsigned index,
-                           char problem[256])
+enum tg_err io_driver_open(struct io_driver *d, char problem[256])
 {
+    *d = (struct io_driver){.link_fd = -1};
     io_bpf_said[0] = '\0';
     libbpf_set_print(io_bpf_log);
     enum tg_err result = io_driver_load(d, problem);
     if (result == TG_OK)
         result = io_driver_map(d, problem);
-    if (result == TG_OK)
-        result = io_driver_attach(d, interface, index, problem);
     return result; /* the caller closes */
 }
 

@@ -177,7 +177,9 @@ static enum tg_err io_port_open(struct io_host *host, const struct io_config *co
     socklen_t len = sizeof options;
     enum tg_err result = io_port_plan(port, config, index, problem);
     if (result == TG_OK)
-        result = io_driver_open(&port->driver, port->interface, port->index, problem);
+        result = io_driver_open(&port->driver, problem);
+    if (result == TG_OK)
+        result = io_driver_attach(&port->driver, port->interface, port->index, problem);
     for (unsigned q = 0; result == TG_OK && q < port->caps.queues; q++)
         result = io_socket_open(host, port, q, problem);
     if (result != TG_OK)
