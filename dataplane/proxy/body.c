@@ -95,13 +95,14 @@ static void body_waits(struct proxy *p, struct body *b, enum body_wait waits, tg
     b->deadline = p->now + timeout;
 }
 
-/* Move pieces until one side stops or the step's share is spent. */
+/* Move pieces until one side stops or the step's share is spent: one piece when it is scanned. */
 static enum tg_err body_move(struct proxy *p, struct request *r, const struct flow *f,
                              size_t *moved)
 {
     enum tg_err err = TG_OK;
+    size_t share = r->waf ? PIECE_BYTES_MAX : MOVE_BYTES_MAX;
     *moved = 0;
-    while (err == TG_OK && *moved < MOVE_BYTES_MAX)
+    while (err == TG_OK && *moved < share)
         err = piece_move(p, r, f, moved);
     return err;
 }
