@@ -56,7 +56,7 @@ build_progress() {
         if [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]]; then
             if [[ -t 2 ]]; then
                 printf '\r        %s/%s ' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" >&2
-            elif ((BASH_REMATCH[1] % 50 == 0)); then
+            elif ((BASH_REMATCH[1] > 0 && BASH_REMATCH[1] % 50 == 0)); then
                 ui_say "${BASH_REMATCH[1]}/${BASH_REMATCH[2]}"
             fi
         fi
@@ -78,17 +78,22 @@ build_ninja() {
         build_setup "$name"
         ui_step "building ($name)"
         if ! NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$(nproc)" "$@" 2>&1 | build_progress "$log"; then
-            grep -v '^ninja: \|^\[' "$log" | head -n 60 >&2
+            sed -n '/^FAILED/,$p' "$log" | head -n 60 >&2
             ui_fail "the $name build does not compile (all of it: $log)"
         fi
     ) 9>"$dir/.lock" || exit 1
 }
 
-# build_target_file NAME TARGET: the file that meson makes for a target; nothing when there is no such target.
-build_target_file() {
-    meson introspect --targets "$(build_dir "$1")" | /usr/bin/python3 -c '
-import json, sys
-for target in json.load(sys.stdin):
-    if target["name"] == sys.argv[1]:
-        print(target["filename"][0])' "$2"
+# build_refresh NAME: let meson look at its files again, so that its lists name every target there is.
+build_refresh() {
+    local dir
+    dir=$(build_dir "$1")
+    mkdir -p "$dir"
+    (
+        flock 9
+        build_setup "$1"
+        if ! ninja -C "$dir" build.ninja >"$dir/setup.log" 2>&1; then
+            ui_fail "meson does not configure the $1 build: $(grep -m1 ERROR "$dir/setup.log") (see $dir/setup.log)"
+        fi
+    ) 9>"$dir/.lock" || exit 1
 }

@@ -58,8 +58,11 @@ def run(command, seconds, environment=None, directory=None):
     """Run a program in a session of its own; whatever it leaves behind is killed with it."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=directory,
-                                   env={**os.environ, **(environment or {})}, start_new_session=True)
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=directory,
+                                       env={**os.environ, **(environment or {})}, start_new_session=True)
+        except OSError as error:
+            return Outcome(127, str(error), 0)
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:

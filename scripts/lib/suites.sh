@@ -13,7 +13,7 @@ suite_check() {
 # Only the listed targets: nothing else is built under sanitizers.
 suite_build_listed() {
     local name=$1 script=$2 targets
-    build_setup "$name"
+    build_refresh "$name"
     targets=$(suites_python "$script" --targets "$(build_dir "$name")")
     # shellcheck disable=SC2086 # one word per target
     build_ninja "$name" $targets
