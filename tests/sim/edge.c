@@ -30,6 +30,7 @@ static void edge_check(struct edge_worker *w)
 static bool edge_turn(struct sim_node *node, tg_ns now)
 {
     struct edge_worker *w = edge_worker_of(node);
+    hoard_turn(&w->hoard, node->sim, io_pool(w->io), &w->rng);
     bool busy = worker_poll(w->worker, w->edge->wall_offset);
     edge_check(w);
     return busy;
@@ -39,6 +40,8 @@ static tg_ns edge_next(const struct sim_node *node)
 {
     const struct edge_worker *w = edge_worker_of(node);
     tg_ns timers = timers_next(worker_timers(w->worker)), tick = w->edge->sim->now + EDGE_TICK;
+    tg_ns hoard = hoard_next(&w->hoard);
+    timers = timers < hoard ? timers : hoard;
     return timers < tick ? timers : tick;
 }
 
@@ -59,6 +62,8 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
 {
     struct edge_worker *w = &edge->worker[i];
     w->edge = edge;
+    w->hoard.every = config->hoard_every;
+    prng_seed(&w->rng, config->seed * 64 + 32 + i);
     snprintf(w->name, sizeof w->name, "edge.%u", i);
     w->node = (struct sim_node){
         .name = w->name, .turn = edge_turn, .next = edge_next, .receive = edge_receive};
@@ -130,6 +135,7 @@ static void edge_close_ios(struct edge *edge)
         struct edge_worker *w = &edge->worker[i];
         if (!w->io)
             continue;
+        hoard_end(&w->hoard, io_pool(w->io));
         for (unsigned n; (n = io_rx(w->io, burst, TG_BURST));)
             for (unsigned k = 0; k < n; k++)
                 buf_unref(io_pool(w->io), burst[k]);

@@ -20,6 +20,8 @@ struct edge_worker {
     struct stats stats;
     char name[8];
     unsigned turns_to_check;
+    struct prng rng; /* of faults */
+    struct hoard hoard;
 };
 
 struct edge {
@@ -41,6 +43,7 @@ struct edge_config {
     struct tcp_config tcp;
     struct proxy_config proxy;
     uint64_t seed;
+    unsigned hoard_every;
 };
 
 bool edge_open(struct edge *edge, struct sim *sim, const struct edge_config *config);

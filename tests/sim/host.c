@@ -124,6 +124,7 @@ static bool host_turn(struct sim_node *node, tg_ns now)
 {
     struct host *host = host_of(node);
     struct buf *burst[TG_BURST];
+    hoard_turn(&host->hoard, node->sim, io_pool(host->io), &host->rng);
     if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0)
         io_sim_fail_refill_after(host->io, 1);
     unsigned n = io_rx(host->io, burst, TG_BURST);
@@ -146,6 +147,8 @@ static tg_ns host_next(const struct sim_node *node)
 {
     const struct host *host = host_of(node);
     tg_ns timers = timers_next(&host->wheel), tick = host->last_tick + HOST_TICK;
+    tg_ns hoard = hoard_next(&host->hoard);
+    timers = timers < hoard ? timers : hoard;
     return timers < tick ? timers : tick;
 }
 
@@ -216,6 +219,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
         .address6 = sim_address6(config->number),
         .next_port = 20000,
         .refill_faults = config->refill_faults,
+        .hoard = {.every = config->hoard_every},
         .app_turn = app_turn,
         .app = app,
     };
@@ -248,6 +252,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
 static void host_close_io(struct host *host)
 {
     struct buf *burst[TG_BURST];
+    hoard_end(&host->hoard, io_pool(host->io));
     for (unsigned n; (n = io_rx(host->io, burst, TG_BURST));)
         for (unsigned i = 0; i < n; i++)
             buf_unref(io_pool(host->io), burst[i]);

@@ -8,6 +8,7 @@
 #include "io/io_sim.h"
 #include "net/net.h"
 #include "tcp/tcp.h"
+#include "tests/sim/hoard.h"
 #include "tests/sim/sim.h"
 
 struct host {
@@ -22,7 +23,8 @@ struct host {
     uint8_t mac[6];
     struct prng rng; /* of the application and of faults */
     tg_ns last_tick;
-    uint32_t next_port;      /* of active opens: no port is used twice in a run */
+    uint32_t next_port; /* of active opens: no port is used twice in a run */
+    struct hoard hoard;
     unsigned refill_faults;  /* a refill of the pool fails about every so many turns; 0: never */
     unsigned turns_to_check; /* until tcp_check runs again: it is linear in the connections */
     /* One turn of the application: fetch events, read, write. Returns whether it did anything. */
@@ -35,9 +37,9 @@ struct host_config {
     unsigned number; /* 10.0.0.number, fd00::number */
     unsigned buffers;
     uint16_t mtu;
-    bool offload;          /* the port fills in checksums */
-    struct tcp_config tcp; /* keys, seed and pick_port are filled in */
-    unsigned refill_faults;
+    bool offload;                        /* the port fills in checksums */
+    struct tcp_config tcp;               /* keys, seed and pick_port are filled in */
+    unsigned refill_faults, hoard_every; /* turns, about; 0: never */
 };
 
 /* Shared by all stacks of a run: the hash key is the node's, not the connection's. */

@@ -77,6 +77,7 @@ struct http_world {
     struct host client_host, origin_host;
     struct edge edge;
     bool misdeeds; /* of the origin: allows more than one asking, and 502 and 504 */
+    bool starved;  /* the edge runs out of buffers at times: it may give requests up, cleanly */
     unsigned plan_count, client_count;
     struct http_plan plans[HTTP_PLANS_MAX];
     struct http_client clients[HTTP_CLIENTS_MAX];

@@ -4,6 +4,7 @@
  */
 #include "tests/sim/sim.h"
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,14 +66,15 @@ static struct sim_result run_once(sim_scenario *run, uint64_t seed, bool verbose
     memcpy(result.failure, sim.failure, sizeof result.failure);
     if (verbose)
         printf("    %.3f s virtual, %llu turns; frames: %llu sent, %llu delivered, %llu lost, "
-               "%llu duplicated, %llu reordered, %llu damaged, %llu garbage, %llu queue full; "
+               "%llu duplicated, %llu reordered, %llu damaged, %llu garbage, %llu queue full, "
+               "%llu cut; "
                "digest %016llx\n",
                (double)result.virtual_time / TG_S, (unsigned long long)sim.turns,
                (unsigned long long)sim.counts.sent, (unsigned long long)sim.counts.delivered,
                (unsigned long long)sim.counts.lost, (unsigned long long)sim.counts.duplicated,
                (unsigned long long)sim.counts.reordered, (unsigned long long)sim.counts.damaged,
                (unsigned long long)sim.counts.garbage, (unsigned long long)sim.counts.queue_full,
-               (unsigned long long)result.digest);
+               (unsigned long long)sim.counts.resegmented, (unsigned long long)result.digest);
     sim_free(&sim);
     return result;
 }
@@ -172,6 +174,9 @@ int main(int argc, char **argv)
            (unsigned long long)(o.seed + o.count - 1));
     fflush(stdout);
     crash_handlers();
+    /* Every run takes and gives back tens of MiB: keep them, page faults cost more than the runs. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     for (uint64_t i = 0; i < o.count; i++)
         run_seed(scenario_of(&o, o.seed + i), o.seed + i, o.verbose, o.trace) ? passed++ : failed++;
     if (o.selftest)

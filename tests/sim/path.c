@@ -30,7 +30,7 @@ static void flip_burst(struct sim *sim, uint8_t *frame, size_t len)
             frame[ETH_BYTES + at / 8] ^= (uint8_t)(0x80u >> at % 8);
 }
 
-/* Change one payload byte of an IPv4 or IPv6 TCP segment and mend the checksum: no stack can notice. */
+/* Change payload bytes of an IPv4 or IPv6 TCP segment such that the checksum holds: no stack can notice. */
 static void forge(struct sim *sim, uint8_t *frame, size_t len)
 {
     uint8_t *ip = frame + ETH_BYTES;
@@ -43,7 +43,7 @@ static void forge(struct sim *sim, uint8_t *frame, size_t len)
     size_t end = ETH_BYTES + header + payload;
     if (end + 2 > len)
         return;
-    /* Swap two neighbouring 16-bit words' parts: exchanging equal-parity bytes keeps the sum. */
+    /* Exchanging two bytes at equal parity keeps the sum. */
     uint8_t *a = frame + end, *b = NULL;
     for (size_t at = end + 2; at < len; at += 2)
         if (frame[at] != *a)
@@ -102,11 +102,27 @@ static tg_ns wire_time(struct sim *sim, struct sim_path *path, size_t len)
     return path->busy_until;
 }
 
+/* Into flight, damaged or not, now and then twice. */
+static void launch(struct sim *sim, const struct sim_path *path, unsigned to, tg_ns arrives,
+                   struct span frame)
+{
+    uint8_t copy[FRAME_MAX];
+    memcpy(copy, frame.data, frame.len);
+    size_t len = damage(sim, path, copy, frame.len);
+    sim_schedule(sim, arrives, to, span_make(copy, len));
+    if (happens(sim, path->duplicate)) {
+        arrives += prng_below(&sim->rng, path->reorder_delay + 1);
+        sim_schedule(sim, arrives, to, span_make(copy, len));
+        sim->counts.duplicated++;
+    }
+    if (happens(sim, path->garbage))
+        send_garbage(sim, to, arrives);
+}
+
 void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span frame)
 {
     struct sim_path *path = &sim->paths[from][to];
-    uint8_t copy[FRAME_MAX];
-    tg_assert(frame.len <= sizeof copy);
+    tg_assert(frame.len <= FRAME_MAX);
     tg_ns leaves = wire_time(sim, path, frame.len);
     if (leaves == 0) {
         sim->counts.queue_full++;
@@ -121,16 +137,17 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
         arrives += prng_below(&sim->rng, path->reorder_delay + 1);
         sim->counts.reordered++;
     }
-    memcpy(copy, frame.data, frame.len);
-    size_t len = damage(sim, path, copy, frame.len);
-    sim_schedule(sim, arrives, to, span_make(copy, len));
-    if (happens(sim, path->duplicate)) {
-        arrives += prng_below(&sim->rng, path->reorder_delay + 1);
-        sim_schedule(sim, arrives, to, span_make(copy, len));
-        sim->counts.duplicated++;
+    uint8_t first[FRAME_MAX], second[FRAME_MAX];
+    size_t first_len, second_len;
+    if (happens(sim, path->resegment) &&
+        sim_resegment(&sim->rng, frame, first, &first_len, second, &second_len)) {
+        bool swapped = prng_below(&sim->rng, 4) == 0;
+        sim->counts.resegmented++;
+        launch(sim, path, to, arrives + swapped, span_make(first, first_len));
+        launch(sim, path, to, arrives + !swapped, span_make(second, second_len));
+        return;
     }
-    if (happens(sim, path->garbage))
-        send_garbage(sim, to, arrives);
+    launch(sim, path, to, arrives, frame);
 }
 
 /* --- what ails the paths of a run -------------------------------------------------------------------------- */
@@ -151,7 +168,7 @@ static tg_ns draw_delay(struct prng *rng)
 
 static void path_draw(struct sim_path *path, struct prng *rng, tg_ns now)
 {
-    path->loss = draw_rate(rng, 200000);
+    path->loss = draw_rate(rng, sim_chance(rng, 20) ? 350000 : 150000);
     path->duplicate = draw_rate(rng, 100000);
     path->reorder = draw_rate(rng, 200000);
     path->reorder_delay = 1000 + prng_below(rng, 4 * path->delay + TG_MS);
@@ -159,6 +176,7 @@ static void path_draw(struct sim_path *path, struct prng *rng, tg_ns now)
     path->corrupt = draw_rate(rng, 50000);
     path->truncate = draw_rate(rng, 20000);
     path->garbage = draw_rate(rng, 20000);
+    path->resegment = draw_rate(rng, 200000);
     if (sim_chance(rng, 15)) { /* an outage, while there is something to lose */
         path->down_from = now + prng_below(rng, 3 * TG_S);
         path->down_until = path->down_from + prng_below(rng, 8 * TG_S);
@@ -185,6 +203,7 @@ void sim_paths_draw(struct sim *sim, struct prng *rng)
 
 void sim_paths_heal(struct sim *sim)
 {
+    sim->healed = true;
     for (unsigned from = 0; from < sim->port_count; from++)
         for (unsigned to = 0; to < sim->port_count; to++)
             sim->paths[from][to] = (struct sim_path){.delay = 100 * TG_US};

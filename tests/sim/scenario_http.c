@@ -80,6 +80,7 @@ static void draw_plans(struct http_world *w)
     bool many = sim_chance(rng, 30);
     uint64_t bytes_max = many ? 5000 : 120000;
     w->misdeeds = sim_chance(rng, 25);
+    w->starved = sim_chance(rng, 12);
     w->client_count = (unsigned)sim_between(rng, 1, many ? HTTP_CLIENTS_MAX : 6);
     w->plan_count = (unsigned)sim_between(rng, w->client_count, many ? HTTP_PLANS_MAX : 40);
     for (unsigned i = 0; i < w->plan_count; i++) {
@@ -127,6 +128,7 @@ static void open_edge(struct http_world *w)
                   .body_timeout = PATIENCE,
                   .keepalive_timeout = PATIENCE},
         .seed = w->sim->seed,
+        .hoard_every = w->starved ? 200 + (unsigned)prng_below(rng, 2000) : 0,
     };
     struct tables_origin limits = {
         .connections_max = 40,
@@ -266,16 +268,17 @@ static void compare(struct http_world *w)
         const struct http_plan *plan = &w->plans[i];
         if (!plan->aborted && !plan->done)
             sim_fail(w->sim, "request %u was never answered", i);
-        if (!plan->aborted && plan->asked == 0)
+        if (!plan->aborted && plan->asked == 0 && !w->starved)
             sim_fail(w->sim, "request %u never reached the origin", i);
     }
     if (w->sim->verbose)
-        printf(
-            "    %u requests, %u clients, %u workers; %llu reused, %llu connects, %llu retries\n",
-            w->plan_count, w->client_count, w->edge.workers,
-            (unsigned long long)edge_counter(&w->edge, TG_C_origin_reused),
-            (unsigned long long)edge_counter(&w->edge, TG_C_origin_connects),
-            (unsigned long long)edge_counter(&w->edge, TG_C_origin_retries));
+        printf("    %u requests, %u clients, %u workers%s%s; %llu reused, %llu connects, %llu "
+               "retries\n",
+               w->plan_count, w->client_count, w->edge.workers, w->misdeeds ? ", misdeeds" : "",
+               w->starved ? ", starved" : "",
+               (unsigned long long)edge_counter(&w->edge, TG_C_origin_reused),
+               (unsigned long long)edge_counter(&w->edge, TG_C_origin_connects),
+               (unsigned long long)edge_counter(&w->edge, TG_C_origin_retries));
 }
 
 void scenario_http(struct sim *sim)

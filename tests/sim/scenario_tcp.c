@@ -81,6 +81,8 @@ static void draw_plans(struct tcp_world *w)
     w->count =
         many ? (unsigned)sim_between(rng, 20, CONNECTIONS_MAX) : (unsigned)sim_between(rng, 1, 8);
     uint64_t bytes_max = many ? 8000 : 400000;
+    if (sim_chance(rng, 10)) /* bulk: windows grow, sequence numbers wrap more often */
+        many = false, w->count = (unsigned)sim_between(rng, 1, 2), bytes_max = 6000000;
     tg_ns spread = sim_chance(rng, 50) ? 0 : prng_below(rng, 3 * TG_S);
     for (unsigned i = 0; i < w->count; i++)
         draw_plan(w, i, bytes_max, spread);
@@ -254,6 +256,7 @@ static void world_open(struct tcp_world *w)
     static const uint16_t mtus[] = {1500, 1500, 1280, 1400};
     static bool (*const turns[])(void *, tg_ns) = {client_turn, server_turn};
     unsigned faults = sim_chance(&w->rng, 15) ? 20 + (unsigned)prng_below(&w->rng, 500) : 0;
+    unsigned hoard = sim_chance(&w->rng, 15) ? 100 + (unsigned)prng_below(&w->rng, 2000) : 0;
     draw_plans(w);
     for (unsigned i = 0; i < 2 && !w->sim->failed; i++) {
         struct host_config config = {
@@ -264,6 +267,7 @@ static void world_open(struct tcp_world *w)
             .offload = sim_chance(&w->rng, 50),
             .tcp = sim_draw_tcp_config(&w->rng, w->count),
             .refill_faults = faults,
+            .hoard_every = hoard,
         };
         host_open(&w->hosts[i], w->sim, &config, turns[i], w);
     }

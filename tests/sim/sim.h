@@ -39,6 +39,7 @@ struct sim_node {
 struct sim_path {
     tg_ns delay, jitter; /* jitter above the spacing of frames reorders them */
     uint32_t loss, duplicate, reorder, corrupt, truncate, garbage;
+    uint32_t resegment;          /* a middlebox cuts a TCP segment in two, which may overlap */
     tg_ns reorder_delay;         /* what a reordered or duplicated frame is late at most */
     uint64_t bytes_per_second;   /* 0: no limit */
     tg_ns queue_max;             /* a frame that would wait longer for its turn is dropped */
@@ -61,6 +62,7 @@ struct sim {
     tg_ns now;
     tg_ns start;
     bool verbose, trace;
+    bool healed; /* the ills are over: faults inside of nodes, too */
 
     struct sim_event *heap; /* binary heap by (time, order) */
     unsigned heap_count, heap_cap;
@@ -79,7 +81,8 @@ struct sim {
     uint64_t digest; /* of every delivered frame and its time */
     uint64_t turns;
     struct {
-        uint64_t sent, delivered, lost, duplicated, reordered, damaged, garbage, queue_full;
+        uint64_t sent, delivered, lost, duplicated, reordered, damaged, garbage, queue_full,
+            resegmented;
     } counts;
 
     bool failed;
@@ -112,6 +115,10 @@ void sim_paths_draw(struct sim *sim, struct prng *rng);
 void sim_paths_heal(struct sim *sim);
 /* Send one frame over a path (path.c). */
 void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span frame);
+/* Cut a TCP segment at random into two whose payloads may overlap: the lengths of both frames, which are
+ * written to first and second (as large as the frame); false: nothing to cut (resegment.c). */
+bool sim_resegment(struct prng *rng, struct span frame, uint8_t *first, size_t *first_len,
+                   uint8_t *second, size_t *second_len);
 /* Print a frame that is delivered (trace.c). */
 void sim_trace(const struct sim *sim, unsigned port, struct span frame);
 /* Put a frame into flight. */
