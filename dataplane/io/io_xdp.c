@@ -21,9 +21,12 @@ enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, 
     io->host = host;
     io->worker = worker;
     io->stats = stats;
-    for (unsigned p = 0; p < host->port_count; p++)
-        io->queue[p] = worker < host->ports[p].caps.queues ? (uint16_t)worker : IO_NO_QUEUE;
     buf_pool_init(&io->pool, io_refill, io_drain, host);
+    for (unsigned p = 0; p < host->port_count; p++) {
+        io->queue[p] = worker < host->ports[p].caps.queues ? (uint16_t)worker : IO_NO_QUEUE;
+        if (io->queue[p] != IO_NO_QUEUE)
+            io_fill(io, &host->ports[p].sockets[worker]);
+    }
     /* the default slack of 50 us would double the shortest sleep of an idle worker */
     (void)prctl(PR_SET_TIMERSLACK, 1000ul);
     (void)io_now(io);
