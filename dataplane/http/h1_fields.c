@@ -22,16 +22,14 @@ static struct span trim(struct span s)
 
 enum tg_err h1_field_line(struct http_head *head, struct span line, const uint8_t *base)
 {
-    size_t start = (size_t)(line.data - base), n = 0;
+    size_t start = (size_t)(line.data - base), n = h1_token_run(line);
     if (is_space(line.data[0])) /* RFC 9112 s5.2: refuse rather than unfold */
         return h1_refuse(head, TG_BAD_INPUT, start, "folded field line");
-    while (n < line.len && h1_is(line.data[n], H1_TOKEN))
-        n++;
     if (n == 0 || n == line.len || line.data[n] != ':')
         return h1_refuse(head, TG_BAD_INPUT, start + n, "malformed field name");
     if (head->view.field_count == HTTP_FIELDS_MAX)
         return h1_refuse(head, TG_TOO_BIG, start, "too many fields");
-    /* h1_scan_control has proved the value free of control characters; the rest is legal. */
+    /* h1_find_lines has proved the value free of control characters; the rest is legal. */
     struct field *field = &head->fields[head->view.field_count++];
     field->name = span_slice(line, 0, n);
     field->value = trim(span_slice(line, n + 1, line.len));

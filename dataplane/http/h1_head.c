@@ -43,36 +43,26 @@ static const char *end_error(struct span bytes, enum tg_err found, size_t limit)
     }
 }
 
-/* A line is whole when its CRLF lies in front of the limit. */
-static bool line_whole(struct span bytes, size_t line_end, size_t limit)
-{
-    return limit >= 2 && line_end <= limit - 2 && bytes.data[line_end] == '\r' &&
-           bytes.data[line_end + 1] == '\n';
-}
-
 typedef enum tg_err start_line_parser(struct http_head *head, struct span line,
                                       const uint8_t *base);
 
-/* Start line and field lines of a head whose lines in front of `limit` are whole. `found` is what
- * h1_find_end said: unless TG_OK, the head is refused at the latest at the limit. */
-static enum tg_err parse_lines(struct span bytes, size_t from, enum tg_err found, size_t limit,
-                               struct http_head *head, start_line_parser *start_line)
+/* Start line and field lines, as many as are whole. `found` is what h1_find_lines said: unless
+ * TG_OK, the head is refused at the latest at the limit. */
+static enum tg_err parse_lines(struct span bytes, size_t from, enum tg_err found,
+                               const struct h1_lines *lines, struct http_head *head,
+                               start_line_parser *start_line)
 {
-    size_t at = from, end = h1_scan_control(bytes.data, at, limit);
-    head->view.raw_line = span_slice(bytes, at, end - at);
     enum tg_err err = TG_OK;
-    if (line_whole(bytes, end, limit))
-        err = start_line(head, head->view.raw_line, bytes.data);
-    while (err == TG_OK && line_whole(bytes, end, limit)) {
-        at = end + 2;
-        end = h1_scan_control(bytes.data, at, limit);
-        if (end == at && line_whole(bytes, end, limit))
-            break; /* the blank line */
-        if (line_whole(bytes, end, limit))
-            err = h1_field_line(head, span_slice(bytes, at, end - at), bytes.data);
+    size_t at = from;
+    head->view.raw_line =
+        span_slice(bytes, from, (lines->count ? lines->end[0] : lines->limit) - from);
+    for (unsigned i = 0; i < lines->count && err == TG_OK; i++) {
+        struct span line = span_slice(bytes, at, lines->end[i] - at);
+        err = i ? h1_field_line(head, line, bytes.data) : start_line(head, line, bytes.data);
+        at = lines->end[i] + 2u;
     }
     if (err == TG_OK && found != TG_OK)
-        return h1_refuse(head, found, limit, end_error(bytes, found, limit));
+        return h1_refuse(head, found, lines->limit, end_error(bytes, found, lines->limit));
     return err;
 }
 
@@ -80,21 +70,22 @@ enum tg_err h1_parse_request(struct span bytes, size_t *seen, struct http_head *
 {
     head_reset(head);
     /* RFC 9112 s2.2: at least one empty line in front of a request line is to be ignored. */
-    size_t from = 0, limit;
+    struct h1_lines lines;
+    size_t from = 0;
     if (bytes.len > 0 && bytes.data[0] == '\r') {
         if (bytes.len == 1)
             return TG_AGAIN;
         from = bytes.data[1] == '\n' ? 2 : 0;
     }
-    enum tg_err found = h1_find_end(bytes, from, seen, &limit);
+    enum tg_err found = h1_find_lines(bytes, from, seen, &lines);
     if (found == TG_AGAIN)
         return TG_AGAIN;
-    if (found == TG_OK && limit == from + 2)
+    if (found == TG_OK && lines.count == 0)
         return h1_refuse(head, TG_BAD_INPUT, from, "empty line instead of a request line");
-    enum tg_err err = parse_lines(bytes, from, found, limit, head, h1_request_line);
+    enum tg_err err = parse_lines(bytes, from, found, &lines, head, h1_request_line);
     if (err != TG_OK)
         return err;
-    head->bytes = limit;
+    head->bytes = lines.limit;
     return h1_request_meaning(head, bytes.data);
 }
 
@@ -102,16 +93,16 @@ enum tg_err h1_parse_response(struct span bytes, size_t *seen, enum http_method 
                               struct http_head *head)
 {
     head_reset(head);
-    size_t limit;
-    enum tg_err found = h1_find_end(bytes, 0, seen, &limit);
+    struct h1_lines lines;
+    enum tg_err found = h1_find_lines(bytes, 0, seen, &lines);
     if (found == TG_AGAIN)
         return TG_AGAIN;
-    if (found == TG_OK && limit == 2)
+    if (found == TG_OK && lines.count == 0)
         return h1_refuse(head, TG_BAD_INPUT, 0, "empty line instead of a status line");
-    enum tg_err err = parse_lines(bytes, 0, found, limit, head, h1_status_line);
+    enum tg_err err = parse_lines(bytes, 0, found, &lines, head, h1_status_line);
     if (err != TG_OK)
         return err;
-    head->bytes = limit;
+    head->bytes = lines.limit;
     return h1_response_meaning(head, request_method, bytes.data);
 }
 

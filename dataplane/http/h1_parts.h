@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What the pieces of the HTTP/1 parser share among themselves; nobody outside http/ includes it.
  *
- *   h1_scan    finds the end of the head and its first illegal byte (SSE2, scalar reference)
+ *   h1_scan    finds the end of the head, its first illegal byte, runs of a class (SIMD)
  *   h1_head    drives: end, start line, field lines, meaning; the only writer of head->error
  *   h1_start   request line and status line
  *   h1_fields  one field line; lists
@@ -29,17 +29,29 @@ static inline bool h1_is(uint8_t byte, enum h1_class class)
     return (h1_classes[byte] & class) != 0;
 }
 
-/* First byte in [at, end) that is a control character other than HTAB (0x00-0x08, 0x0a-0x1f, 0x7f);
- * `end` when there is none. A line end is such a byte. */
-size_t h1_scan_control(const uint8_t *bytes, size_t at, size_t end);
-size_t h1_scan_control_scalar(const uint8_t *bytes, size_t at, size_t end); /* reference */
+/* Control characters other than HTAB (0x00-0x08, 0x0a-0x1f, 0x7f) among n <= 64 bytes: a bit each.
+ * A line end is two of them. */
+uint64_t h1_control_mask(const uint8_t *bytes, size_t n);
+uint64_t h1_control_mask_scalar(const uint8_t *bytes, size_t n); /* reference */
 
-/* Where a head ends.
+/* How many bytes at the front of s are of the class H1_TOKEN, or H1_TARGET. */
+size_t h1_token_run(struct span s);
+size_t h1_target_run(struct span s);
+
+/* The whole lines of a head, in order, without the blank one: where each one's CRLF starts. A few
+ * more than there may be fields, so that one too many shows. */
+struct h1_lines {
+    unsigned count;
+    uint16_t end[HTTP_FIELDS_MAX + 2];
+    size_t limit; /* TG_OK: behind the blank line. TG_BAD_INPUT: the first illegal byte. TG_TOO_BIG:
+                     the written limit */
+};
+static_assert(HTTP_HEAD_BYTES_MAX <= UINT16_MAX, "offsets of lines fit");
+
+/* Find the lines of a head and its end.
  * from   offset of the start line (behind a skipped empty line).
- * seen   [in, out] no byte in front of it is looked at again.
- * limit  [out] TG_OK: behind the blank line. TG_BAD_INPUT: the first illegal byte. TG_TOO_BIG: the
- *        written limit. Lines that end in front of it are whole. */
-enum tg_err h1_find_end(struct span bytes, size_t from, size_t *seen, size_t *limit);
+ * seen   [in, out] no byte in front of it is looked at again while the head is not whole. */
+enum tg_err h1_find_lines(struct span bytes, size_t from, size_t *seen, struct h1_lines *lines);
 
 /* Record why a head is refused, once; returns `result`. */
 enum tg_err h1_refuse(struct http_head *head, enum tg_err result, size_t offset, const char *error);

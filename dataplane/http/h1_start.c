@@ -29,15 +29,6 @@ static enum http_method method_of(struct span token)
     return HTTP_OTHER_METHOD;
 }
 
-/* Bytes of s from `at` on that are all of one class. */
-static size_t class_run(struct span s, size_t at, enum h1_class class)
-{
-    size_t n = 0;
-    while (at + n < s.len && h1_is(s.data[at + n], class))
-        n++;
-    return n;
-}
-
 /* "HTTP/" DIGIT "." DIGIT; TG_UNSUPPORTED when that is right but neither 1.0 nor 1.1. */
 static enum tg_err version_parse(struct http_head *head, struct span version, size_t offset)
 {
@@ -108,7 +99,7 @@ static enum tg_err target_parse(struct http_head *head, size_t offset)
 enum tg_err h1_request_line(struct http_head *head, struct span line, const uint8_t *base)
 {
     size_t start = (size_t)(line.data - base);
-    size_t n = class_run(line, 0, H1_TOKEN);
+    size_t n = h1_token_run(line);
     head->view.method = span_slice(line, 0, n);
     if (n == 0 || n == line.len || line.data[n] != ' ')
         return h1_refuse(head, TG_BAD_INPUT, start + n, "malformed method");
@@ -116,7 +107,7 @@ enum tg_err h1_request_line(struct http_head *head, struct span line, const uint
         return h1_refuse(head, TG_UNSUPPORTED, start + METHOD_BYTES_MAX, "method too long");
     head->method = method_of(head->view.method);
     size_t at = n + 1;
-    n = class_run(line, at, H1_TARGET);
+    n = h1_target_run(span_slice(line, at, line.len));
     head->view.target = span_slice(line, at, n);
     if (n > HTTP_TARGET_BYTES_MAX)
         return h1_refuse(head, TG_TOO_BIG, start + at + HTTP_TARGET_BYTES_MAX, "target too long");
@@ -135,8 +126,9 @@ enum tg_err h1_status_line(struct http_head *head, struct span line, const uint8
         return err;
     /* RFC 9112 s4 wants a space behind the code even without a phrase; servers that forget it exist
      * and nothing can be confused by it. */
-    if (line.len < 12 || line.data[8] != ' ' || class_run(line, 9, H1_DIGIT) != 3 ||
-        line.data[9] == '0' || (line.len > 12 && line.data[12] != ' '))
+    if (line.len < 12 || line.data[8] != ' ' || !h1_is(line.data[9], H1_DIGIT) ||
+        !h1_is(line.data[10], H1_DIGIT) || !h1_is(line.data[11], H1_DIGIT) || line.data[9] == '0' ||
+        (line.len > 12 && line.data[12] != ' '))
         return h1_refuse(head, TG_BAD_INPUT, start + 8, "malformed status code");
     head->view.status = (unsigned)(line.data[9] - '0') * 100 +
                         (unsigned)(line.data[10] - '0') * 10 + (unsigned)(line.data[11] - '0');

@@ -386,24 +386,47 @@ static void responses_are_framed(void **state)
 
 static void scan_equals_its_reference(void **state)
 {
-    uint8_t bytes[80];
+    uint8_t bytes[64];
     struct prng random;
     prng_seed(&random, 1);
     for (unsigned byte = 0; byte < 256; byte++) { /* every byte at every place */
-        for (size_t at = 0; at < 48; at++) {
+        bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+        for (size_t at = 0; at < sizeof bytes; at++) {
             memset(bytes, 'a', sizeof bytes);
             bytes[at] = (uint8_t)byte;
-            bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
-            assert_int_equal(h1_scan_control(bytes, 0, 48), control ? at : 48);
+            assert_true(h1_control_mask(bytes, 64) == (uint64_t)control << at);
+            assert_true(h1_control_mask(bytes, at) == 0);
         }
     }
     for (unsigned round = 0; round < 20000; round++) {
         for (size_t i = 0; i < sizeof bytes; i++)
-            bytes[i] = (uint8_t)(prng_below(&random, 8) ? prng_next(&random) | 0x20 : 9);
-        if (prng_below(&random, 2))
-            bytes[prng_below(&random, sizeof bytes)] = (uint8_t)prng_next(&random);
-        size_t from = prng_below(&random, 40), to = from + prng_below(&random, 40);
-        assert_int_equal(h1_scan_control(bytes, from, to), h1_scan_control_scalar(bytes, from, to));
+            bytes[i] = (uint8_t)(prng_below(&random, 8) ? prng_next(&random) | 0x20 : 13);
+        size_t n = prng_below(&random, 65);
+        assert_true(h1_control_mask(bytes, n) == h1_control_mask_scalar(bytes, n));
+    }
+}
+
+static size_t run_of(enum h1_class class, struct span s)
+{
+    size_t n = 0;
+    while (n < s.len && h1_is(s.data[n], class))
+        n++;
+    return n;
+}
+
+static void runs_equal_their_reference(void **state)
+{
+    uint8_t bytes[50];
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t at = 0; at < sizeof bytes; at++) {
+            memset(bytes, 'a', sizeof bytes);
+            bytes[at] = (uint8_t)byte;
+            struct span s = span_make(bytes, sizeof bytes);
+            assert_int_equal(h1_token_run(s), run_of(H1_TOKEN, s));
+            assert_int_equal(h1_target_run(s), run_of(H1_TARGET, s));
+            s.len = at; /* the byte behind the end is not looked at */
+            assert_int_equal(h1_token_run(s), at);
+        }
     }
 }
 
@@ -429,6 +452,7 @@ int main(void)
         cmocka_unit_test(limit_of_fields),
         cmocka_unit_test(responses_are_framed),
         cmocka_unit_test(scan_equals_its_reference),
+        cmocka_unit_test(runs_equal_their_reference),
         cmocka_unit_test(phrases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
