@@ -116,5 +116,6 @@ struct buf *buf_linearise(struct buf_pool *pool, const struct buf *b)
     copy->seq_end = b->seq_end;
     copy->tx_ns = b->tx_ns;
     copy->tx_delivered = b->tx_delivered;
+    copy->path = b->path;
     return copy;
 }

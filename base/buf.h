@@ -45,7 +45,7 @@ enum buf_verdict {
     BUF_PASS = 0, /* not yet decided */
     BUF_LOCAL,    /* this worker's connection, or a new one */
     BUF_CORE,     /* another worker of this node: buf.worker names it */
-    BUF_NODE,     /* another node: buf.flow names the owner slot */
+    BUF_NODE,     /* another node: buf.flow names its slot, buf.path where the packet has been */
     BUF_RST,      /* nobody's: answer RST at once, a reset beats a hang */
     BUF_PUNT,     /* not ours: to the kernel through the exception port */
     BUF_DROP,     /* drop and count buf.reason */
@@ -128,6 +128,12 @@ struct buf {
     uint32_t seq_end;      /* behind the last, FIN included */
     tg_ns tx_ns;           /* last transmission */
     uint64_t tx_delivered; /* connection's delivered bytes when it was last sent */
+    /* Between the nodes of a fleet. Writer: steer; read by whoever sends it on (BUF_NODE). */
+    struct {
+        uint16_t ingress; /* slot of the node that it came in by from outside */
+        uint8_t hops;     /* tunnels that it has been through; 0: straight from outside */
+        uint8_t tries;    /* owners that the ingress has asked, this one included */
+    } path;
 } TG_CACHE_ALIGN;
 
 static_assert(sizeof(struct buf) == 2 * TG_CACHE_LINE, "buf is two cache lines");

@@ -73,6 +73,22 @@
     X(steer_punt, "packets given to the kernel")                                                   \
     X(steer_rst, "packets answered with RST")                                                      \
     X(steer_drop, "drop: nobody's")                                                                \
+    X(steer_by_bucket, "strangers' packets: node found by the bucket table")                       \
+    X(steer_by_timestamp, "strangers' packets: owner found by the timestamp that it echoes")       \
+    X(steer_by_sequence, "strangers' packets: site found by the sequence number")                  \
+    X(steer_tunnel_out, "packets sent to another node through the tunnel")                         \
+    X(steer_tunnel_in, "packets received through the tunnel")                                      \
+    X(steer_tunnel_returned, "packets returned to their ingress: no such connection here")         \
+    X(steer_tunnel_back, "packets that came back: no such connection there")                       \
+    X(steer_tunnel_limited, "drop: source sends too many packets for other nodes")                 \
+    X(steer_tunnel_too_big, "drop: no room for the tunnel within the MTU")                         \
+    X(steer_tunnel_no_path, "drop: no tunnel address of a family that both nodes have")            \
+    X(steer_tunnel_bad_header, "drop: malformed tunnel header")                                    \
+    X(steer_tunnel_not_fleet, "drop: tunnelled by nobody of the fleet, or for another node")       \
+    X(steer_tunnel_old, "drop: tunnelled too long ago, or in the future")                          \
+    X(steer_tunnel_key, "drop: tunnelled under an unknown key")                                    \
+    X(steer_tunnel_bad_mac, "drop: tunnelled with a wrong MAC")                                    \
+    X(steer_tunnel_loop, "drop: tunnelled too often, or back at its ingress")                      \
     /* tcp */                                                                                      \
     X(tcp_in_segments, "segments taken")                                                           \
     X(tcp_out_segments, "segments sent")                                                           \
