@@ -160,8 +160,9 @@ enum tg_err io_driver_set_socket(struct io_driver *driver, unsigned queue, int f
 enum tg_err io_driver_set_addresses(struct io_driver *driver, const uint8_t addresses[][16],
                                     unsigned n);
 void io_driver_close(struct io_driver *driver);
-/* Frames that had this end, over all processors. */
+/* io_xdp_report.c. Frames that had this end, and those that a rule dropped, over all processors. */
 uint64_t io_driver_reason(const struct io_driver *driver, enum io_xdp_reason reason);
+uint64_t io_driver_hits(const struct io_driver *driver, unsigned slot);
 
 /* io_xdp_rules.c. TG_SYSTEM: the kernel refuses; no rule is in force then. */
 enum tg_err io_driver_use_rules(struct io_driver *driver, const struct io_drop_rule rules[],

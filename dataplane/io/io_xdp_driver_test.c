@@ -3,70 +3,24 @@
  * the right to load it; attaches nothing, touches no interface.
  */
 #include "io/io_xdp_lab.h"
-// clang-format off
-#include "io/io_xdp.h"
-// clang-format on
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <linux/bpf.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static struct io_driver driver;
-static int program, placeholder;
-static const uint8_t address6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+static const uint8_t address6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}; /* ours */
 
-/* A socket that the map takes: one with a receive ring. Nothing arrives at it in a test run. */
 static int open_all(void **state)
 {
-    char problem[256] = "";
-    uint8_t ours[2][16];
-    int entries = 64;
-    if (io_driver_open(&driver, problem) != TG_OK) {
-        print_error("%s\n", problem);
-        return -1;
-    }
-    lab_address4(ours[0], LAB_EDGE4);
-    memcpy(ours[1], address6, 16);
-    program = bpf_program__fd(bpf_object__find_program_by_name(driver.object, "tidegate_xdp"));
-    placeholder = socket(AF_XDP, SOCK_RAW, 0);
-    if (setsockopt(placeholder, SOL_XDP, XDP_RX_RING, &entries, sizeof entries) != 0 ||
-        io_driver_set_socket(&driver, 0, placeholder) != TG_OK)
-        return -1;
-    return io_driver_set_addresses(&driver, (const uint8_t(*)[16])ours, 2) == TG_OK ? 0 : -1;
+    return lab_driver_open(&driver) ? 0 : -1;
 }
 
 static int close_all(void **state)
 {
-    close(placeholder);
     io_driver_close(&driver);
     return 0;
 }
 
-/* What became of a packet, and that exactly one counter says so. */
 static enum io_xdp_reason run(const void *bytes, uint32_t len)
 {
-    static const int actions[IO_XDP_REASON_COUNT] = {
-        [IO_XDP_kernel] = XDP_PASS, [IO_XDP_socket] = XDP_REDIRECT};
-    uint64_t before[IO_XDP_REASON_COUNT];
-    enum io_xdp_reason reason = IO_XDP_REASON_COUNT;
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes, .data_size_in = len, .repeat = 1);
-    for (unsigned r = 0; r < IO_XDP_REASON_COUNT; r++)
-        before[r] = io_driver_reason(&driver, r);
-    assert_int_equal(bpf_prog_test_run_opts(program, &options), 0);
-    for (unsigned r = 0; r < IO_XDP_REASON_COUNT; r++) {
-        uint64_t grew = io_driver_reason(&driver, r) - before[r];
-        assert_true(grew <= 1);
-        if (grew) {
-            assert_int_equal(reason, IO_XDP_REASON_COUNT);
-            reason = r;
-        }
-    }
-    assert_true(reason < IO_XDP_REASON_COUNT);
-    int action = actions[reason] ? actions[reason] : XDP_DROP;
-    assert_int_equal((int)options.retval, action);
-    return reason;
+    return lab_judge(&driver, bytes, len);
 }
 
 static enum io_xdp_reason run_packet(struct lab_packet p)
@@ -254,10 +208,9 @@ static void extension_headers_are_walked(void **state)
 
 static void no_socket_is_a_drop_of_its_own(void **state)
 {
-    uint32_t queue = 0;
-    assert_int_equal(bpf_map_delete_elem(driver.sockets_map, &queue), 0);
+    lab_driver_socket(&driver, false);
     assert_int_equal(run_packet(lab_tcp4(1000, 80, SYN)), IO_XDP_no_socket);
-    assert_int_equal(io_driver_set_socket(&driver, 0, placeholder), TG_OK);
+    lab_driver_socket(&driver, true);
     assert_int_equal(run_packet(lab_tcp4(1000, 80, SYN)), IO_XDP_socket);
 }
 

@@ -3,8 +3,11 @@
  */
 #include "io/io_xdp_lab.h"
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -115,6 +118,61 @@ struct lab_packet lab_arp(uint32_t target)
     put32(a + 24, target);
     lab_append(&p, a, sizeof a);
     return p;
+}
+
+void lab_driver_socket(struct io_driver *driver, bool there)
+{
+    static int placeholder = -1; /* a socket that the map takes: one with a receive ring */
+    uint32_t queue = 0;
+    int entries = 64;
+    if (!there) {
+        assert_int_equal(bpf_map_delete_elem(driver->sockets_map, &queue), 0);
+        return;
+    }
+    if (placeholder < 0) {
+        placeholder = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+        assert_int_equal(setsockopt(placeholder, SOL_XDP, XDP_RX_RING, &entries, sizeof entries),
+                         0);
+    }
+    assert_int_equal(io_driver_set_socket(driver, queue, placeholder), TG_OK);
+}
+
+bool lab_driver_open(struct io_driver *driver)
+{
+    char problem[256] = "";
+    uint8_t ours[2][16];
+    if (io_driver_open(driver, problem) != TG_OK) {
+        print_error("this test needs root: %s\n", problem);
+        return false;
+    }
+    lab_address4(ours[0], LAB_EDGE4);
+    lab_address6(ours[1], 1);
+    lab_driver_socket(driver, true);
+    assert_int_equal(io_driver_set_addresses(driver, (const uint8_t(*)[16])ours, 2), TG_OK);
+    return true;
+}
+
+enum io_xdp_reason lab_judge(const struct io_driver *driver, const void *bytes, uint32_t len)
+{
+    uint64_t before[IO_XDP_REASON_COUNT];
+    enum io_xdp_reason reason = IO_XDP_REASON_COUNT;
+    int program = bpf_program__fd(bpf_object__find_program_by_name(driver->object, "tidegate_xdp"));
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes, .data_size_in = len, .repeat = 1);
+    for (unsigned r = 0; r < IO_XDP_REASON_COUNT; r++)
+        before[r] = io_driver_reason(driver, r);
+    assert_int_equal(bpf_prog_test_run_opts(program, &options), 0);
+    for (unsigned r = 0; r < IO_XDP_REASON_COUNT; r++) {
+        uint64_t grew = io_driver_reason(driver, r) - before[r];
+        assert_true(grew == 0 || (grew == 1 && reason == IO_XDP_REASON_COUNT));
+        if (grew)
+            reason = r;
+    }
+    assert_true(reason < IO_XDP_REASON_COUNT);
+    unsigned action = reason == IO_XDP_kernel   ? XDP_PASS
+                      : reason == IO_XDP_socket ? XDP_REDIRECT
+                                                : XDP_DROP;
+    assert_int_equal(options.retval, action);
+    return reason;
 }
 
 void lab_run(const char *const arguments[])

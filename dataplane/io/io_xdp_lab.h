@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Hand-made packets and a veth pair in a network namespace of the test's own, for the tests of the AF_XDP
- * back end (root only). Lengths are right unless the test bends them; checksums are left 0.
+ * back end (root only), and its program without either. Lengths are right unless the test bends them; checksums are left 0.
  */
 #ifndef DATAPLANE_IO_IO_XDP_LAB_H
 #define DATAPLANE_IO_IO_XDP_LAB_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
-#include "io/io.h"
+#include "io/io_xdp.h"
 #include <string.h>
 
 #define LAB_OURS "tgx0" /* the end that tidegate opens */
@@ -40,6 +40,15 @@ struct lab_packet lab_tcp4(uint16_t source_port, uint16_t destination_port, uint
 struct lab_packet lab_udp4(uint16_t source_port, uint16_t destination_port, uint16_t payload,
                            uint8_t fill);
 struct lab_packet lab_arp(uint32_t target);
+
+/* The program in the driver, attached to nothing: 192.0.2.1 and 2001:db8::1 are ours, queue 0 has a
+ * socket at which nothing arrives. False and a sentence: no right to load it. */
+bool lab_driver_open(struct io_driver *driver);
+/* Queue 0 with a socket or without one. */
+void lab_driver_socket(struct io_driver *driver, bool there);
+/* Run it on one packet: what it did, as its counters say; fails the test unless exactly one counter moved
+ * and the verdict is that reason's. */
+enum io_xdp_reason lab_judge(const struct io_driver *driver, const void *bytes, uint32_t len);
 
 /* Run a program; fails the test when it does not end with 0. */
 void lab_run(const char *const arguments[]);

@@ -19,15 +19,20 @@ uint64_t io_driver_reason(const struct io_driver *d, enum io_xdp_reason reason)
     return sum;
 }
 
-uint64_t io_host_rule_hits(const struct io_host *host, unsigned slot)
+uint64_t io_driver_hits(const struct io_driver *d, unsigned slot)
 {
     uint64_t sum = 0;
     tg_assert(slot < IO_XDP_RULES);
-    for (unsigned p = 0; p < host->port_count; p++) {
-        const struct io_driver *d = &host->ports[p].driver;
-        for (unsigned i = 0; i < d->processors; i++)
-            sum += __atomic_load_n(&io_driver_counters(d, i)->hits[slot], __ATOMIC_RELAXED);
-    }
+    for (unsigned i = 0; i < d->processors; i++)
+        sum += __atomic_load_n(&io_driver_counters(d, i)->hits[slot], __ATOMIC_RELAXED);
+    return sum;
+}
+
+uint64_t io_host_rule_hits(const struct io_host *host, unsigned slot)
+{
+    uint64_t sum = 0;
+    for (unsigned p = 0; p < host->port_count; p++)
+        sum += io_driver_hits(&host->ports[p].driver, slot);
     return sum;
 }
 
