@@ -30,13 +30,14 @@ edge_cpus() {
 # The example configuration with this run's values: what a reader sees there is what runs here.
 edge_config() {
     sed -e "s|^region = .*|region = \"$run_shared/region\";|" \
+        -e "s|^group = .*|group = \"$run_group\";|" \
         -e "s|^workers = .*|workers = $option_workers;|" \
         -e "s|^cpus = .*|cpus = [ $(edge_cpus) ];|" \
         -e "s|^hugepages = .*|hugepages = $edge_hugepages;|" \
         -e "s|device = \"[^\"]*\";.*|device = \"$(edge_device)\";|" \
         -e "s|^\( *\)queues = .*|\1queues = $option_queues;|" \
         -e "s|socket = \"[^\"]*\";|socket = \"$TIDEGATE_SOCKET\";|" \
-        -e "s|state = \"[^\"]*\";|state = \"$run_dir/state\";|" \
+        -e "s|state = \"[^\"]*\";|state = \"$run_dir/control/state\";|" \
         -e "s|audit = \"[^\"]*\";|audit = \"$TIDEGATE_AUDIT\";|" \
         "$root/docs/tidegate.conf"
 }
@@ -96,7 +97,7 @@ control_stop() {
     local pid exe
     pid=$(cat "$TIDEGATE_CTL_PID" 2>/dev/null) || return 0
     exe=$(readlink "/proc/$pid/exe" 2>/dev/null) || return 0
-    if [[ ${exe% (deleted)} == "$(readlink -f "$run_dir/bin/tidegate-ctl")" ]]; then
+    if [[ ${exe% (deleted)} == "$run_dir/bin/unprivileged/tidegate-ctl" ]]; then
         process_stop "$pid"
     fi
 }

@@ -17,7 +17,7 @@ PAGE
 origin_config() {
     cat <<CONFIG
 daemon off;
-user nobody nogroup;
+user $run_user $run_group;
 worker_processes 1;
 pid $run_dir/nginx/pid;
 error_log $run_dir/log/nginx.log warn;
@@ -58,7 +58,7 @@ origin_answers() {
 
 origin_start() {
     mkdir -p "$run_dir/nginx" "$TIDEGATE_ORIGIN_DIR/upload"
-    chown -R nobody:nogroup "$TIDEGATE_ORIGIN_DIR/upload" "$run_dir/nginx"
+    chown -R "$run_user:$run_group" "$TIDEGATE_ORIGIN_DIR/upload" "$run_dir/nginx"
     origin_page >"$TIDEGATE_ORIGIN_DIR/index.html"
     if [[ -n $option_origin ]]; then
         ui_say "origin: your own program, on port $option_origin of the client's namespace"

@@ -17,6 +17,14 @@ BAD_KEYS = {
 }
 
 
+@pytest.fixture
+def open_path(tmp_path):
+    """A directory that a program without rights can reach; pytest's own are closed to others."""
+    for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+        os.chmod(directory, 0o755)
+    return tmp_path
+
+
 def config_with(tmp_path, old, new):
     with open(CONF) as file:
         text = file.read()
@@ -29,9 +37,9 @@ def config_with(tmp_path, old, new):
 
 @pytest.mark.parametrize("program", ["tidegate", "tidegate-ctl"])
 @pytest.mark.parametrize("name", BAD_KEYS)
-def test_wrong_configuration(tmp_path, program, name):
+def test_wrong_configuration(open_path, program, name):
     old, new, key = BAD_KEYS[name]
-    path, line = config_with(tmp_path, old, new)
+    path, line = config_with(open_path, old, new)
     done = run(program, "-c", path, timeout=20)
     assert done.returncode == 2
     assert f"{path}:{line}:" in done.stderr and key in done.stderr
@@ -102,11 +110,9 @@ def test_missing_hugepages(tmp_path, note):
 
 
 @pytest.mark.last
-def test_missing_rights(tmp_path, note):
-    os.chmod(tmp_path, 0o777)
-    for directory in list(tmp_path.parents)[:2]:
-        os.chmod(directory, 0o755)
-    path = private_config(tmp_path)
+def test_missing_rights(open_path, note):
+    os.chmod(open_path, 0o777)
+    path = private_config(open_path)
     program = os.path.realpath(run("which", "tidegate").stdout.strip())
     done = run("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--", program, "-c", path)
     said = assert_one_sentence(done)
