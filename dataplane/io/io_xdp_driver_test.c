@@ -204,6 +204,10 @@ static void extension_headers_are_walked(void **state)
     for (unsigned len = 1; len < 256; len++)
         assert_int_equal(run_bent(extended(1, 60), L4_IN_6 + 1, (uint8_t)len),
                          len < 3 ? IO_XDP_l4_length : IO_XDP_socket);
+    /* even when there are bytes: they are padding, not the packet's */
+    struct lab_packet p = extended(1, 60);
+    p.len += 40;
+    assert_int_equal(run_bent(p, L4_IN_6 + 1, 3), IO_XDP_socket);
 }
 
 static void no_socket_is_a_drop_of_its_own(void **state)

@@ -75,10 +75,9 @@ static void rules_by_port(struct io_xdp_generation *g, enum io_xdp_dimension dim
     }
     tg_assert(class < IO_XDP_CLASSES);
     memset(g->ports[dimension], 0, (class + 1u) * sizeof g->ports[dimension][0]);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n;
+         i++) { /* low > high matches nothing: low starts a class of its own */
         struct port_range range = rule_ports(&rules[i], dimension);
-        if (range.low > range.high) /* matches nothing */
-            continue;
         for (unsigned c = class_of[range.low]; c <= class_of[range.high]; c++)
             row_set(&g->ports[dimension][c], i);
     }

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFERS 1024
+#define BUFFERS 2048
 
 static struct io_host *host;
 static struct io *io[2];
@@ -29,8 +29,9 @@ static int open_all(void **state)
     if (!lab_network())
         return -1;
     /* larger than what we serve, so that too large a frame can come */
-    lab_run((const char *[]){"ip", "link", "set", LAB_OURS, "mtu", "2400", NULL});
-    lab_run((const char *[]){"ip", "link", "set", LAB_PEER, "mtu", "2400", NULL});
+    for (unsigned i = 0; i < 2; i++)
+        lab_run(
+            (const char *[]){"ip", "link", "set", i ? LAB_PEER : LAB_OURS, "mtu", "2400", NULL});
     if (io_host_open(&config, &host, problem) != TG_OK) {
         print_error("%s\n", problem);
         return -1;
@@ -48,9 +49,7 @@ static int close_all(void **state)
     io_close(io[0]);
     io_close(io[1]);
     io_host_close(host);
-    close(peer);
-    close(kernel);
-    return 0;
+    return close(peer) | close(kernel);
 }
 
 static struct buf *make_frame(struct io *from, uint16_t len, uint8_t fill)
@@ -95,6 +94,26 @@ static uint64_t frames_out(void)
     return io_pool(io[0])->in_use + io_pool(io[1])->in_use;
 }
 
+/* Every frame but those that wait to be received into lies in its own home. */
+static void assert_all_at_home(void)
+{
+    static const unsigned expect[2] = {BUFFERS - BUFFERS / 2, BUFFERS};
+    struct buf_queue all = {0};
+    for (unsigned w = 0; w < 2; w++)
+        buf_pool_flush(io_pool(io[w]));
+    for (unsigned w = 0; w < 2; w++) {
+        all.count = 0;
+        for (struct buf *b; (b = buf_alloc(io_pool(io[w])));)
+            buf_queue_push(&all, b);
+        assert_int_equal(all.count, expect[w]);
+    }
+    all.count = 2 * BUFFERS;
+    for (struct buf *b; (b = buf_queue_pop(&all));)
+        buf_unref(io_pool(io[0]), b);
+    for (unsigned w = 0; w < 2; w++)
+        buf_pool_flush(io_pool(io[w]));
+}
+
 static void assert_bytes(const struct buf *b, const struct lab_packet *p)
 {
     assert_non_null(b);
@@ -113,7 +132,7 @@ static void capabilities_are_told(void **state)
     assert_int_equal(caps->queues, 1); /* two wanted, the pair has one */
     assert_int_equal(caps->mtu, 1500);
     assert_false(caps->rss || caps->rx_checksum || caps->tx_ip_checksum || caps->tx_l4_checksum);
-    assert_true(caps->mac[0] | caps->mac[1] | caps->mac[2] | caps->mac[3] | caps->mac[4]);
+    assert_true(caps->mac[0] | caps->mac[5]);
 }
 
 static void frame_for_our_address_comes_to_us_alone(void **state)
@@ -247,16 +266,16 @@ static void chain_is_linearised(void **state)
     assert_int_equal(frames_out(), out);
 }
 
-static unsigned external_released;
 static void release_external(void *arg, const uint8_t *data)
 {
-    external_released++;
+    ++*(unsigned *)arg;
 }
 
 static void external_bytes_are_copied_and_released(void **state)
 {
     static uint8_t page[300];
-    struct buf_external external = {release_external, NULL};
+    unsigned external_released = 0;
+    struct buf_external external = {release_external, &external_released};
     memset(page, 0x3c, sizeof page);
     struct buf *b = make_frame(io[0], 0, 0);
     b->data = page;
@@ -299,8 +318,7 @@ static void handoff_reaches_the_other_worker(void **state)
 static void full_handoff_ring_drops_and_counts(void **state)
 {
     uint64_t out = frames_out(), sent = stats[0].value[TG_C_io_handoff_out];
-    unsigned dropped = 0;
-    for (unsigned i = 0; i < BUFFERS + 400; i++) {
+    for (unsigned i = 0; i < 1400; i++) {
         struct buf *b = buf_alloc(io_pool(i % 2 ? io[1] : io[0]));
         if (!b)
             continue;
@@ -308,8 +326,7 @@ static void full_handoff_ring_drops_and_counts(void **state)
         b->worker = 1;
         io_handoff(io[0], &b, 1);
     }
-    dropped = (unsigned)stats[0].value[TG_C_io_handoff_full];
-    assert_true(dropped > 0);
+    assert_true(stats[0].value[TG_C_io_handoff_full] > 0);
     assert_int_equal(stats[0].value[TG_C_io_handoff_out] - sent, 1024);
     turn(io[1], 1024 / TG_BURST);
     assert_int_equal(frames_out(), out);
@@ -329,16 +346,28 @@ static void full_outgoing_ring_drops_and_counts(void **state)
     }
     assert_true(stats[1].value[TG_C_io_tx_full] > 0);
     assert_int_equal(frames_out(), out);
-    turn(io[0], 2000); /* they leave, and come home */
-    unsigned at_home = 0;
-    struct buf_queue all = {0};
-    for (unsigned w = 0; w < 2; w++)
-        for (struct buf *b; (b = buf_alloc(io_pool(io[w]))); at_home++)
-            buf_queue_push(&all, b);
-    assert_int_equal(at_home,
-                     2 * BUFFERS - BUFFERS / 2); /* half of worker 0's wait to be received into */
-    for (struct buf *b; (b = buf_queue_pop(&all));)
-        buf_unref(io_pool(io[0]), b);
+    turn(io[0], 2000); /* they leave */
+    assert_all_at_home();
+}
+
+/* The interface takes nothing: the ring fills, then frames are dropped; all is well when it is up again. */
+static void full_transmit_ring_drops_and_counts(void **state)
+{
+    uint64_t before = stats[0].value[TG_C_io_tx_full], out = frames_out();
+    lab_run((const char *[]){"ip", "link", "set", LAB_OURS, "down", NULL});
+    for (unsigned i = 0; i < 2 * BUFFERS; i++) {
+        struct buf *b = buf_alloc(io_pool(i % 2 ? io[1] : io[0]));
+        if (!b)
+            continue;
+        memset(buf_put(b, 60), 0x66, 60);
+        io_tx(io[0], &b, 1);
+        io_flush(io[0]);
+    }
+    assert_true(stats[0].value[TG_C_io_tx_full] > before);
+    assert_int_equal(frames_out(), out);
+    lab_run((const char *[]){"ip", "link", "set", LAB_OURS, "up", NULL});
+    turn(io[0], 2000);
+    assert_all_at_home();
 }
 
 static void flood(unsigned frames)
@@ -357,7 +386,7 @@ static void no_free_frame_is_counted_and_passes(void **state)
     for (struct buf *b; (b = buf_alloc(io_pool(io[0])));)
         buf_queue_push(&held, b);
     uint64_t empty = stats[0].value[TG_C_io_pool_empty];
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 40; round++) {
         flood(50);
         for (unsigned i = 0; i < 50; i++)
             for (unsigned n = io_rx(io[0], burst, TG_BURST); n > 0; n--)
@@ -411,8 +440,8 @@ static void drop_rule_is_in_force_in_the_driver(void **state)
     flood(10);
     struct lab_packet p = lab_udp4(9, 10, 10, 9);
     lab_raw_send(peer, p.bytes, p.len);
-    struct buf *b = receive(io[0]);
-    assert_bytes(b, &p); /* the first that comes is the other one */
+    struct buf *b = receive(io[0]); /* the first that comes is the other one */
+    assert_bytes(b, &p);
     buf_unref(io_pool(io[0]), b);
     assert_int_equal(io_host_rule_hits(host, 77), 10);
     assert_int_equal(io_rule_hits_take(io[0], 77), 10);
@@ -432,7 +461,10 @@ static void drop_rule_is_in_force_in_the_driver(void **state)
 static void idle_worker_sleeps_and_a_frame_wakes_it(void **state)
 {
     uint64_t waits = stats[0].value[TG_C_io_waits];
+    struct timespec t;
     tg_ns start = io_now(io[0]);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    assert_true((tg_ns)t.tv_sec * TG_S + (tg_ns)t.tv_nsec >= start);
     for (unsigned i = 0; i < 20; i++)
         io_wait(io[0], io_now(io[0]) + 100 * TG_US);
     assert_true(io_now(io[0]) - start >= TG_MS); /* 5 + 10 + 20 + 50 + 16 * 100 us */
@@ -444,19 +476,6 @@ static void idle_worker_sleeps_and_a_frame_wakes_it(void **state)
     struct buf *b = receive(io[0]);
     assert_non_null(b);
     buf_unref(io_pool(io[0]), b);
-}
-
-static void clock_goes_forward_with_the_system(void **state)
-{
-    struct timespec t;
-    tg_ns last = io_now(io[0]);
-    for (unsigned i = 0; i < 100000; i++) {
-        tg_ns now = io_now(io[0]);
-        assert_true(now >= last);
-        last = now;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    assert_true((tg_ns)t.tv_sec * TG_S + (tg_ns)t.tv_nsec >= last);
 }
 
 int main(void)
@@ -474,11 +493,11 @@ int main(void)
         cmocka_unit_test(handoff_reaches_the_other_worker),
         cmocka_unit_test(full_handoff_ring_drops_and_counts),
         cmocka_unit_test(full_outgoing_ring_drops_and_counts),
+        cmocka_unit_test(full_transmit_ring_drops_and_counts),
         cmocka_unit_test(no_free_frame_is_counted_and_passes),
         cmocka_unit_test(too_large_a_frame_is_dropped_and_counted),
         cmocka_unit_test(drop_rule_is_in_force_in_the_driver),
         cmocka_unit_test(idle_worker_sleeps_and_a_frame_wakes_it),
-        cmocka_unit_test(clock_goes_forward_with_the_system),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -105,6 +105,7 @@ static void draw_ports(uint16_t *low, uint16_t *high)
         break;
     case 3:
         *high = (uint16_t)draw(8);
+        *low = (uint16_t)(draw(4) ? 0 : draw(8)); /* now and then the wrong way round */
         break;
     }
 }
@@ -150,6 +151,8 @@ static struct lab_packet draw_packet(void)
     l4[0] = proto == 1 ? 128 : (uint8_t)(draw(8) == 0);
     l4[1] = proto == 1 ? 0 : (uint8_t)draw(12);
     l4[3] = proto == 1 ? 0 : (uint8_t)draw(12);
+    if (proto == 1 && !draw(4)) /* about neighbour discovery, to which no rule applies */
+        l4[0] = (uint8_t)(131 + draw(9));
     if (proto == 6) {
         l4[12] = 5 << 4;
         l4[13] = (uint8_t)(draw(20) ? 2 : draw(256));
