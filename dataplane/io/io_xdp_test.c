@@ -63,8 +63,8 @@ static struct buf *make_frame(struct io *from, uint16_t len, uint8_t fill)
 /* The next frame, within a second. */
 static struct buf *receive(struct io *at)
 {
-    struct buf *b = NULL;
-    for (unsigned turn = 0; turn < 20000 && !b; turn++) {
+    struct buf *b;
+    for (unsigned i = 0; i < 20000; i++) {
         if (io_rx(at, &b, 1) == 1)
             return b;
         io_wait(at, io_now(at) + 50 * TG_US);
@@ -138,7 +138,7 @@ static void capabilities_are_told(void **state)
 static void frame_for_our_address_comes_to_us_alone(void **state)
 {
     struct lab_packet p = lab_udp4(1000, 53, 777, 0x5a);
-    uint64_t packets = stats[0].value[TG_C_io_rx_packets], bytes = stats[0].value[TG_C_io_rx_bytes];
+    const struct stats was = stats[0];
     tg_ns before = io_now(io[0]);
     lab_raw_send(peer, p.bytes, p.len);
     struct buf *b = receive(io[0]);
@@ -148,8 +148,8 @@ static void frame_for_our_address_comes_to_us_alone(void **state)
     assert_int_equal(b->flags, 0);
     assert_int_equal(b->flow, BUF_FLOW_NONE);
     assert_true(b->rx_ns >= before && b->rx_ns <= io_now(io[0]));
-    assert_int_equal(stats[0].value[TG_C_io_rx_packets], packets + 1);
-    assert_int_equal(stats[0].value[TG_C_io_rx_bytes], bytes + p.len);
+    assert_int_equal(stats[0].value[TG_C_io_rx_packets], was.value[TG_C_io_rx_packets] + 1);
+    assert_int_equal(stats[0].value[TG_C_io_rx_bytes], was.value[TG_C_io_rx_bytes] + p.len);
     buf_unref(io_pool(io[0]), b);
     assert_true(lab_raw_silent(kernel, p.bytes, 40));
 }
@@ -173,13 +173,11 @@ static void burst_keeps_its_order(void **state)
         struct lab_packet p = lab_udp4(1000, 53, 20, i);
         lab_raw_send(peer, p.bytes, p.len);
     }
-    for (unsigned tries = 0; tries < 20000 && got < 100; tries++) {
-        unsigned n = io_rx(io[0], burst, TG_BURST);
-        for (unsigned i = 0; i < n; i++) {
+    for (unsigned tries = 0; tries < 20000 && got < 100; tries++)
+        for (unsigned i = 0, n = io_rx(io[0], burst, TG_BURST); i < n; i++) {
             assert_int_equal(burst[i]->data[60], got++);
             buf_unref(io_pool(io[0]), burst[i]);
         }
-    }
     assert_int_equal(got, 100);
 }
 
@@ -434,7 +432,6 @@ static void drop_rule_is_in_force_in_the_driver(void **state)
                                 .destination_port_low = 9,
                                 .destination_port_high = 9,
                                 .slot = 77};
-    uint64_t dropped = stats[0].value[TG_C_io_driver_rule];
     lab_address4(rule.source, LAB_CLIENT4);
     assert_int_equal(io_host_use_rules(host, &rule, 1), TG_OK);
     flood(10);
@@ -450,7 +447,7 @@ static void drop_rule_is_in_force_in_the_driver(void **state)
     nanosleep(&(struct timespec){.tv_nsec = 110000000}, NULL);
     (void)io_now(io[0]);
     turn(io[0], 1);
-    assert_int_equal(stats[0].value[TG_C_io_driver_rule], dropped + 10);
+    assert_int_equal(stats[0].value[TG_C_io_driver_rule], 10);
     assert_int_equal(io_host_use_rules(host, NULL, 0), TG_OK);
     flood(1);
     b = receive(io[0]);
