@@ -130,7 +130,7 @@ static void judge_head(struct http_client *c)
     if (!http_reader_field(&c->reader, "X-Request-Id", &len))
         client_fail(c, "no request id in the response");
     if (c->reader.status >= 500 && !http_reader_field(&c->reader, "X-Answer", &len) &&
-        (plan->misdeed != WELL_BEHAVED || c->world->starved))
+        (plan->misdeed != WELL_BEHAVED || (c->world->starved && c->reader.status != 504)))
         c->reader.stream = 0; /* the proxy's own words follow: judged by length only */
     else if (c->reader.status != plan->status)
         client_fail(c, "wrong status");

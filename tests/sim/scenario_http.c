@@ -134,7 +134,7 @@ static void open_edge(struct http_world *w)
         .connections_max = 40,
         .connect_timeout_ms = (uint32_t)(PATIENCE / TG_MS),
         /* Only silence ends it, or a misdeed's run would take for ever. */
-        .response_timeout_ms = w->misdeeds ? 60000 : (uint32_t)(PATIENCE / TG_MS),
+        .response_timeout_ms = w->misdeeds ? 120000 : (uint32_t)(PATIENCE / TG_MS),
         .idle_timeout_ms = (uint32_t)sim_between(rng, 1000, 20000),
     };
     if (edge_open(&w->edge, w->sim, &config))
@@ -219,7 +219,7 @@ static void play(struct http_world *w)
     if (w->edge.workers == 0 || sim->failed)
         return;
     /* Idle connections to the origin grow old; a lost reset leaves the origin with one for ever. */
-    sim_run(sim, sim->now + 60 * TG_S, never, w);
+    sim_run(sim, sim->now + 150 * TG_S, never, w);
     http_origin_end(w);
     sim_wake(&w->origin_host.node, sim->now + 1);
     if (!sim->failed && !sim_run(sim, sim->now + END_AFTER, nothing_left, w))
