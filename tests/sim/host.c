@@ -217,7 +217,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
                  .receive = host_receive},
         .address4 = sim_address4(config->number),
         .address6 = sim_address6(config->number),
-        .next_port = 20000,
+        .next_port = HOST_FIRST_PORT,
         .refill_faults = config->refill_faults,
         .hoard = {.every = config->hoard_every},
         .app_turn = app_turn,

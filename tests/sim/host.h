@@ -11,6 +11,8 @@
 #include "tests/sim/hoard.h"
 #include "tests/sim/sim.h"
 
+#define HOST_FIRST_PORT 20000 /* of active opens */
+
 struct host {
     struct sim_node node; /* first: the simulator's view */
     struct io *io;
@@ -59,6 +61,10 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections);
 bool host_open(struct host *host, struct sim *sim, const struct host_config *config,
                bool (*app_turn)(void *app, tg_ns now), void *app);
 void host_close(struct host *host);
+
+/* Choose the secrets such that the connection of this tuple, opened at about `when`, soon meets the end of
+ * its sequence numbers, or of its timestamps (wrap.c). */
+void host_wrap_soon(struct host *host, const struct ip_tuple *tuple, tg_ns when);
 
 /* NULL when nothing is left: no connection, no TIME-WAIT, every buffer at home, no timer armed. */
 const char *host_leftovers(struct host *host);

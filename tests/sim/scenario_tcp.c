@@ -273,8 +273,25 @@ static void world_open(struct tcp_world *w)
     }
 }
 
+/* The first connection to be opened meets the end of its sequence space in mid-transfer. */
+static void wrap_soon(struct tcp_world *w)
+{
+    const struct connection_plan *first = &w->plans[0];
+    for (unsigned i = 1; i < w->count; i++)
+        if (w->plans[i].start < first->start)
+            first = &w->plans[i];
+    struct ip_tuple client = {.local_port = HOST_FIRST_PORT, .remote_port = first->port};
+    client.local = first->ip6 ? w->hosts[0].address6 : w->hosts[0].address4;
+    client.remote = first->ip6 ? w->hosts[1].address6 : w->hosts[1].address4;
+    struct ip_tuple server = {client.remote, client.local, client.remote_port, client.local_port};
+    host_wrap_soon(&w->hosts[0], &client, first->start);
+    host_wrap_soon(&w->hosts[1], &server, first->start);
+}
+
 static void world_start(struct tcp_world *w)
 {
+    if (sim_chance(&w->rng, 30))
+        wrap_soon(w);
     if (tcp_listen(w->hosts[1].tcp, LISTEN_PORT, 7) != TG_OK)
         sim_fail(w->sim, "tcp_listen");
     for (unsigned i = 0; i < w->count; i++) {
