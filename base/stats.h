@@ -25,8 +25,7 @@
     X(io_handoff_full, "frames dropped: hand-off ring full")                                       \
     X(io_pool_empty, "allocations refused: buffer pool empty")                                     \
     X(io_rx_missed, "frames lost before us: receive ring full, no free frame, or no worker")       \
-    X(io_driver_rule, "frames dropped in the driver (XDP): matched a drop rule")                   \
-    X(io_driver_malformed, "frames dropped in the driver (XDP): malformed")                        \
+    X(io_driver_drops, "frames dropped in the driver (XDP); their reasons are counted too")        \
     X(io_waits, "times the worker slept in io_wait")                                               \
     /* worker */                                                                                   \
     X(worker_polls, "turns of the worker loop")                                                    \

@@ -211,9 +211,9 @@ static __always_inline int judge_ip4(struct packet *k, const __u8 *p, const __u8
         return IO_XDP_kernel;
     __u32 total = get16(p + 2), header = (p[0] & 15) * 4;
     if (p[0] >> 4 != 4 || header < IP4_BYTES)
-        return IO_XDP_ip_header;
+        return IO_XDP_ip4_header;
     if (total < header || total > (__u64)(end - p))
-        return IO_XDP_ip_length;
+        return IO_XDP_ip4_length;
     if (header > IP4_BYTES || get16(p + 6) & 0x3fff) /* options; more fragments, or an offset */
         return IO_XDP_socket;
     k->flow.proto = p[9];
@@ -273,7 +273,7 @@ static __always_inline int judge_ip6(struct packet *k, const __u8 *p, const __u8
         return IO_XDP_kernel;
     __u32 payload = get16(p + 4);
     if (p[0] >> 4 != 6 || payload == 0 || payload > (__u64)(end - p) - IP6_BYTES)
-        return IO_XDP_ip_length;
+        return IO_XDP_ip6_length;
     int verdict = walk_extensions(k, p, end, payload);
     return verdict == GO_ON ? judge_l4(k, end) : verdict;
 }

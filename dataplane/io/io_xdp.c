@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define IO_REPORT_EVERY (100 * TG_MS)
+#define IO_REPORT_EVERY (2 * TG_MS)
 #define IO_KERNEL_BATCH 32 /* frames that the kernel sends for one call (TX_BATCH_SIZE, xsk.c) */
 
 enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, struct io **out)

@@ -111,19 +111,19 @@ static void neighbour_discovery(void **state)
 static void lying_ip_lengths(void **state)
 {
     struct lab_packet p = lab_tcp4(1000, 80, SYN);
-    assert_int_equal(run_bent(p, IP + 3, 41), IO_XDP_ip_length); /* more than the frame has */
-    assert_int_equal(run_bent(p, IP + 2, 0xff), IO_XDP_ip_length);
-    assert_int_equal(run_bent(p, IP + 3, 19), IO_XDP_ip_length); /* less than its header */
-    assert_int_equal(run_bent(p, IP + 3, 0), IO_XDP_ip_length);
-    assert_int_equal(run_bent(p, IP, 0x44), IO_XDP_ip_header);
-    assert_int_equal(run_bent(p, IP, 0x55), IO_XDP_ip_header);
+    assert_int_equal(run_bent(p, IP + 3, 41), IO_XDP_ip4_length); /* more than the frame has */
+    assert_int_equal(run_bent(p, IP + 2, 0xff), IO_XDP_ip4_length);
+    assert_int_equal(run_bent(p, IP + 3, 19), IO_XDP_ip4_length); /* less than its header */
+    assert_int_equal(run_bent(p, IP + 3, 0), IO_XDP_ip4_length);
+    assert_int_equal(run_bent(p, IP, 0x44), IO_XDP_ip4_header);
+    assert_int_equal(run_bent(p, IP, 0x55), IO_XDP_ip4_header);
     assert_int_equal(run_bent(p, IP, 0x46), IO_XDP_socket); /* options: the worker's to judge */
-    assert_int_equal(run_bent(p, IP, 0x4f), IO_XDP_ip_length);
+    assert_int_equal(run_bent(p, IP, 0x4f), IO_XDP_ip4_length);
     p.len += 6; /* link padding is no lie */
     assert_int_equal(run_packet(p), IO_XDP_socket);
-    assert_int_equal(run_bent(tcp6(SYN), IP + 5, 21), IO_XDP_ip_length);
-    assert_int_equal(run_bent(tcp6(SYN), IP + 5, 0), IO_XDP_ip_length);
-    assert_int_equal(run_bent(tcp6(SYN), IP, 0x50), IO_XDP_ip_length);
+    assert_int_equal(run_bent(tcp6(SYN), IP + 5, 21), IO_XDP_ip6_length);
+    assert_int_equal(run_bent(tcp6(SYN), IP + 5, 0), IO_XDP_ip6_length);
+    assert_int_equal(run_bent(tcp6(SYN), IP, 0x50), IO_XDP_ip6_length);
 }
 
 static void transport_too_short(void **state)

@@ -24,18 +24,19 @@
 
 /* What the program did with a frame. */
 #define IO_XDP_REASONS(X)                                                                          \
-    X(kernel, "to the kernel: not for an address of ours")                                         \
-    X(socket, "to a worker")                                                                       \
-    X(no_socket, "drop: no worker serves this queue")                                              \
-    X(rule, "drop: matched a drop rule")                                                           \
-    X(ip_header, "drop: IPv4 header length or version")                                            \
-    X(ip_length, "drop: IP length lies")                                                           \
-    X(l4_length, "drop: shorter than the transport header, or the UDP length lies")                \
-    X(tcp_offset, "drop: TCP data offset")                                                         \
-    X(tcp_port, "drop: TCP port 0")                                                                \
-    X(tcp_flags, "drop: TCP flags that no connection has (SYN+FIN, SYN+RST, none, Xmas)")
+    X(kernel)     /* to the kernel: not for an address of ours */                                  \
+    X(socket)     /* to a worker */                                                                \
+    X(no_socket)  /* drop: no worker serves this queue */                                          \
+    X(rule)       /* drop: matched a drop rule */                                                  \
+    X(ip4_header) /* drop: IPv4 header length or version */                                        \
+    X(ip4_length) /* drop: IPv4 total length lies */                                               \
+    X(ip6_length) /* drop: IPv6 payload length lies, or the version is another */                  \
+    X(l4_length)  /* drop: shorter than the transport header, or the UDP length lies */            \
+    X(tcp_offset) /* drop: TCP data offset */                                                      \
+    X(tcp_port)   /* drop: TCP port 0 */                                                           \
+    X(tcp_flags)  /* drop: TCP flags of no connection (SYN+FIN, SYN+RST, none, Xmas) */
 
-#define IO_XDP_REASON_ENUM(name, text) IO_XDP_##name,
+#define IO_XDP_REASON_ENUM(name) IO_XDP_##name,
 enum io_xdp_reason { IO_XDP_REASONS(IO_XDP_REASON_ENUM) IO_XDP_REASON_COUNT };
 #undef IO_XDP_REASON_ENUM
 

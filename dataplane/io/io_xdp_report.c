@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * What was dropped before a worker saw it: by the program in the driver (counters in mapped memory, one
  * writer per processor) and by the kernel for want of room (asked for by getsockopt). Called by io_xdp.c
- * ten times a second, and by whoever wants a rule's hits.
+ * some hundred times a second, and by whoever wants a rule's hits.
  */
 #include "io/io_xdp.h"
 #include <sys/socket.h>
@@ -43,15 +43,22 @@ uint64_t io_rule_hits_take(struct io *io, unsigned slot)
     return now - seen;
 }
 
+/* A reason is one counter, whether the driver, filter/ or tcp/ comes first to it. */
+static const enum tg_counter io_counters[IO_XDP_REASON_COUNT] = {
+    [IO_XDP_no_socket] = TG_C_io_rx_missed,    [IO_XDP_rule] = TG_C_filter_rule,
+    [IO_XDP_ip4_header] = TG_C_net_ip4_header, [IO_XDP_ip4_length] = TG_C_net_ip4_length,
+    [IO_XDP_ip6_length] = TG_C_net_ip6_length, [IO_XDP_l4_length] = TG_C_net_l4_short,
+    [IO_XDP_tcp_offset] = TG_C_net_tcp_offset, [IO_XDP_tcp_port] = TG_C_net_tcp_port,
+    [IO_XDP_tcp_flags] = TG_C_tcp_bad_segment,
+};
+
 static void io_report_driver(struct io *io, struct io_driver *d)
 {
     for (unsigned reason = IO_XDP_no_socket; reason < IO_XDP_REASON_COUNT; reason++) {
         uint64_t now = io_driver_reason(d, reason), more = now - d->reasons_seen[reason];
-        enum tg_counter counter = reason == IO_XDP_rule        ? TG_C_io_driver_rule
-                                  : reason == IO_XDP_no_socket ? TG_C_io_rx_missed
-                                                               : TG_C_io_driver_malformed;
         d->reasons_seen[reason] = now;
-        stats_add(io->stats, counter, more);
+        stats_add(io->stats, io_counters[reason], more);
+        stats_add(io->stats, TG_C_io_driver_drops, more);
     }
 }
 
