@@ -14,7 +14,8 @@ PROGRAMS = ("io_xdp_driver_test", "xdp_rules_test", "io_xdp_test", "io_xdp_threa
 
 @pytest.fixture(scope="module", autouse=True)
 def build():
-    subprocess.run([os.path.join(TREE, "scripts/build"), "xdp"], check=True, capture_output=True, timeout=900)
+    """By way of scripts/run, which makes the set-up and takes its lock."""
+    subprocess.run([os.path.join(TREE, "scripts/run"), "--xdp", "--", "true"], check=True, capture_output=True, timeout=900)
     subprocess.run(["ninja", "-C", BUILD, *PROGRAMS], check=True, capture_output=True, timeout=300)
 
 
