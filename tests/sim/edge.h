@@ -18,7 +18,7 @@ struct edge_worker {
     struct io *io;
     struct worker *worker;
     struct stats stats;
-    char name[8];
+    char name[16];
     unsigned turns_to_check;
     struct prng rng; /* of faults */
     struct hoard hoard;
