@@ -61,7 +61,7 @@
     X(net_icmp_limited, "ICMP answers withheld by the rate limit")                                 \
     X(net_icmp_too_big, "packet-too-big messages taken")                                           \
     X(net_neigh_full, "neighbour entries refused: table full")                                     \
-    X(net_neigh_queue_full, "drop: neighbour did not answer, or its queue is full")                       \
+    X(net_neigh_queue_full, "drop: neighbour did not answer, or its queue is full")                \
     X(net_no_route, "drop: no route")                                                              \
     /* filter */                                                                                   \
     X(filter_rule, "drop: matched a drop rule")                                                    \
