@@ -88,10 +88,7 @@ static void io_transmit(struct io *io, struct io_socket *s, const struct xdp_des
 {
     uint32_t at = 0;
     io_complete(io, s);
-    /* whatever is in flight must find room in the completion ring */
-    unsigned room = IO_DESCRIPTORS - s->in_flight, slots = xsk_prod_nb_free(&s->tx, n);
-    unsigned take = n < room ? n : room;
-    take = take < slots ? take : slots;
+    unsigned slots = xsk_prod_nb_free(&s->tx, n), take = n < slots ? n : slots;
     if (xsk_ring_prod__reserve(&s->tx, take, &at) == take && take) {
         for (unsigned i = 0; i < take; i++)
             *xsk_ring_prod__tx_desc(&s->tx, at + i) = descriptors[i];
