@@ -48,14 +48,6 @@ struct {
 } sockets SEC(".maps");
 
 struct {
-    __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, IO_XDP_ADDRESSES);
-    __type(
-        key, struct { __u8 bytes[16]; });
-    __type(value, __u32);
-} addresses SEC(".maps");
-
-struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
     __uint(max_entries, IO_XDP_PREFIXES);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -80,12 +72,11 @@ struct {
     __type(value, struct io_xdp_counters);
 } counters SEC(".maps");
 
-/* 0: no rules; else 1 + the index of the generation in force. */
-volatile __u32 rules_in_force;
+struct io_xdp_shared shared; /* mapped by user space as .bss */
 
 /* What rules look at. */
 struct flow {
-    __u8 source[16], destination[16];    /* IPv4 as IPv4-mapped */
+    __u32 source[4], destination[4];     /* as on the wire; IPv4 as IPv4-mapped */
     __u16 source_port, destination_port; /* host order; 0 where there are none */
     __u8 family;                         /* 4 or 6 */
     __u8 proto;
@@ -98,9 +89,17 @@ struct packet {
     __u32 l4_len; /* by the IP header */
 };
 
+/* Frames lie at odd addresses. The processors that we run on read them as they are; clang would go byte by
+ * byte if it knew. */
 static __always_inline __u16 get16(const __u8 *p)
 {
-    return (__u16)(p[0] << 8 | p[1]);
+    return bpf_ntohs(*(const __u16 *)p);
+}
+
+static __always_inline void copy16(__u32 out[4], const __u8 *in)
+{
+    for (int i = 0; i < 4; i++)
+        out[i] = ((const __u32 *)in)[i];
 }
 
 /* Are n bytes at p within the frame? */
@@ -109,31 +108,33 @@ static __always_inline int within(const __u8 *p, __u32 n, const __u8 *end)
     return p + n <= end;
 }
 
-static __always_inline int is_ours(const __u8 address[16])
+static __always_inline int is_ours(const __u32 address[4])
 {
-    return bpf_map_lookup_elem(&addresses, address) != 0;
+    if (!(address[0] | address[1] | address[2] | address[3])) /* a free slot is all 0 */
+        return 0;
+    const __u32 *slot = shared.addresses[io_xdp_address_slot(address, shared.seed)].words;
+    return slot[0] == address[0] && slot[1] == address[1] && slot[2] == address[2] &&
+           slot[3] == address[3];
 }
 
-/* On the wire ::ffff:a.b.c.d is nobody's address; in the map it would be an IPv4 one. */
-static __always_inline int is_ours6(const __u8 address[16])
+/* On the wire ::ffff:a.b.c.d is nobody's address; in the table it would be an IPv4 one. */
+static __always_inline int is_ours6(const __u32 address[4])
 {
-    int mapped = address[10] == 0xff && address[11] == 0xff;
-    for (int i = 0; i < 10; i++)
-        mapped &= address[i] == 0;
-    return !mapped && is_ours(address);
+    int is_mapped = address[0] == 0 && address[1] == 0 && address[2] == bpf_htonl(0xffff);
+    return !is_mapped && is_ours(address);
 }
 
-static __always_inline void map4(__u8 out[16], const __u8 *in)
+static __always_inline void map4(__u32 out[4], const __u8 *in)
 {
-    __builtin_memset(out, 0, 10);
-    out[10] = out[11] = 0xff;
-    __builtin_memcpy(out + 12, in, 4);
+    out[0] = out[1] = 0;
+    out[2] = bpf_htonl(0xffff);
+    out[3] = *(const __u32 *)in;
 }
 
 /* The question or answer is about, or for, an address of ours (RFC 826: target protocol address). */
 static __always_inline int judge_arp(const __u8 *p, const __u8 *end)
 {
-    __u8 target[16];
+    __u32 target[4];
     if (!within(p, ARP_BYTES, end))
         return IO_XDP_kernel;
     map4(target, p + 24);
@@ -225,11 +226,11 @@ static __always_inline int judge_ip4(struct packet *k, const __u8 *p, const __u8
 /* A neighbour solicitation for an address of ours comes to a multicast group (RFC 4861 s4.3). */
 static __always_inline int judge_ip6_group(const __u8 *p, const __u8 *end)
 {
-    __u8 target[16];
+    __u32 target[4];
     const __u8 *icmp = p + IP6_BYTES;
     if (p[6] != PROTO_ICMP6 || !within(icmp, 24, end) || icmp[0] != ND_SOLICIT)
         return IO_XDP_kernel;
-    __builtin_memcpy(target, icmp + 8, 16);
+    copy16(target, icmp + 8);
     return is_ours6(target) ? IO_XDP_socket : IO_XDP_kernel;
 }
 
@@ -265,9 +266,9 @@ static __always_inline int judge_ip6(struct packet *k, const __u8 *p, const __u8
     if (!within(p, IP6_BYTES, end))
         return IO_XDP_kernel;
     k->flow.family = 6;
-    __builtin_memcpy(k->flow.source, p + 8, 16);
-    __builtin_memcpy(k->flow.destination, p + 24, 16);
-    if (k->flow.destination[0] == 0xff)
+    copy16(k->flow.source, p + 8);
+    copy16(k->flow.destination, p + 24);
+    if (p[24] == 0xff)
         return judge_ip6_group(p, end);
     if (!is_ours6(k->flow.destination))
         return IO_XDP_kernel;
@@ -278,86 +279,73 @@ static __always_inline int judge_ip6(struct packet *k, const __u8 *p, const __u8
     return verdict == GO_ON ? judge_l4(k, end) : verdict;
 }
 
-/* AND a row into the set of rules that may still match. Returns 0 when none is left. */
-static __always_inline __u64 row_and(struct io_xdp_row *set, const struct io_xdp_row *row,
-                                     __u32 words)
-{
-    __u64 left = 0;
-    for (__u32 i = 0; i < IO_XDP_WORDS; i++) {
-        if (i >= words)
-            break;
-        set->words[i] &= row->words[i];
-        left |= set->words[i];
-    }
-    return left;
-}
-
-static __always_inline __u64 narrow_by_prefix(struct io_xdp_row *set, __u32 words, __u8 generation,
-                                              __u8 dimension, __u8 family, const __u8 address[16])
+/* The rules that the longest matching prefix allows; NULL: none. */
+static __always_inline const struct io_xdp_row *prefix_row(__u8 generation, __u8 dimension,
+                                                           __u8 family, const __u32 address[4])
 {
     struct io_xdp_prefix key = {.bits = IO_XDP_TAG_BITS + (family == 4 ? 32 : 128),
                                 .generation = generation,
                                 .dimension = dimension,
                                 .family = family};
     if (family == 4)
-        __builtin_memcpy(key.address, address + 12, 4);
+        key.address[0] = address[3];
     else
         __builtin_memcpy(key.address, address, 16);
-    const struct io_xdp_row *row = bpf_map_lookup_elem(&prefixes, &key);
-    return row ? row_and(set, row, words) : 0;
+    return bpf_map_lookup_elem(&prefixes, &key);
 }
 
-static __always_inline __u64 narrow_by_port(struct io_xdp_row *set,
-                                            const struct io_xdp_generation *g, int dimension,
-                                            __u16 port)
+static __always_inline const struct io_xdp_row *port_row(const struct io_xdp_generation *g,
+                                                         int dimension, __u16 port)
 {
     __u32 class = g->port_class[dimension][port];
     if (class >= IO_XDP_CLASSES)
         return 0;
-    return row_and(set, &g->ports[dimension][class], g->words);
+    asm volatile("" : "+r"(class)); /* the verifier wants the check before the address, clang not */
+    return &g->ports[dimension][class];
 }
 
-static __always_inline int lowest_bit(__u64 word)
+/* Which bit is set, by a de Bruijn sequence: no branch, for there is no such instruction, and every branch
+ * in a loop is one more way for the verifier to walk. */
+static const __u8 bit_numbers[64] = {0,  1,  48, 2,  57, 49, 28, 3,  61, 58, 50, 42, 38, 29, 17, 4,
+                                     62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+                                     63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
+                                     46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9,  13, 8,  7,  6};
+static __always_inline __u32 lowest_bit(__u64 word)
 {
-    int bit = 0;
-    for (int step = 32; step; step /= 2)
-        if (!(word & ((1ull << step) - 1))) {
-            word >>= step;
-            bit += step;
-        }
-    return bit;
+    return bit_numbers[(word & -word) * 0x03f79d71b4cb0a89ull >> 58];
 }
 
 /* The first rule that matches: its slot; GO_ON when none does. A function of its own for
  * the verifier, which looks at it once instead of once for each way that a packet can come here. */
 __noinline int match_rules(const struct flow *k)
 {
-    __u32 in_force = rules_in_force;
-    __u32 index = in_force - 1;
-    struct io_xdp_row set;
-    if (!in_force || !k)
+    __u32 index = shared.rules_in_force - 1;
+    if (!k || index > 1)
         return GO_ON;
     const struct io_xdp_generation *g = bpf_map_lookup_elem(&generations, &index);
     if (!g)
         return GO_ON;
-    __u32 words = g->words, uses = g->uses;
-    __builtin_memcpy(&set, &g->proto[k->proto], sizeof set);
-    if (uses & IO_XDP_USES_SOURCE &&
-        !narrow_by_prefix(&set, words, index, IO_XDP_SOURCE, k->family, k->source))
-        return GO_ON;
-    if (uses & IO_XDP_USES_DESTINATION &&
-        !narrow_by_prefix(&set, words, index, IO_XDP_DESTINATION, k->family, k->destination))
-        return GO_ON;
-    if (uses & IO_XDP_USES_SOURCE_PORT && !narrow_by_port(&set, g, IO_XDP_SOURCE, k->source_port))
-        return GO_ON;
-    if (uses & IO_XDP_USES_DESTINATION_PORT &&
-        !narrow_by_port(&set, g, IO_XDP_DESTINATION, k->destination_port))
+    /* what no rule names narrows nothing: the protocol's row again */
+    const struct io_xdp_row *proto = &g->proto[k->proto];
+    const struct io_xdp_row *source = proto, *destination = proto, *source_port = proto,
+                            *destination_port = proto;
+    if (g->uses & IO_XDP_USES_SOURCE)
+        source = prefix_row(index, IO_XDP_SOURCE, k->family, k->source);
+    if (g->uses & IO_XDP_USES_DESTINATION)
+        destination = prefix_row(index, IO_XDP_DESTINATION, k->family, k->destination);
+    if (g->uses & IO_XDP_USES_SOURCE_PORT)
+        source_port = port_row(g, IO_XDP_SOURCE, k->source_port);
+    if (g->uses & IO_XDP_USES_DESTINATION_PORT)
+        destination_port = port_row(g, IO_XDP_DESTINATION, k->destination_port);
+    if (!source || !destination || !source_port || !destination_port)
         return GO_ON;
     for (__u32 i = 0; i < IO_XDP_WORDS; i++) {
-        if (i >= words)
+        if (i >= g->words)
             break;
-        if (set.words[i])
-            return g->slot[(i * 64 + lowest_bit(set.words[i])) & (IO_XDP_RULES - 1)];
+        __u64 matching = proto->words[i] & source->words[i] & destination->words[i] &
+                         source_port->words[i] & destination_port->words[i];
+        if (matching)
+            return g->slot[(i * 64 + lowest_bit(matching)) & (IO_XDP_RULES - 1)];
     }
     return GO_ON;
 }

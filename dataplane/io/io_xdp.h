@@ -34,7 +34,8 @@
 
 static_assert(BUF_HEADROOM + BUF_ROOM <= IO_FRAME_BYTES, "a fresh buffer fits in a frame");
 static_assert(IO_DROP_RULES_MAX == IO_XDP_RULES, "one limit of rules");
-static_assert(IO_ADDRESSES_MAX <= IO_XDP_ADDRESSES, "a port's addresses fit in the map");
+static_assert(IO_XDP_ADDRESSES == 1 << 8, "a slot is the top byte of a hash");
+static_assert(8 * IO_ADDRESSES_MAX <= IO_XDP_ADDRESSES, "few enough to find a seed quickly");
 
 struct io_home {
     _Atomic(struct buf *) returned TG_CACHE_ALIGN; /* writers: all workers */
@@ -56,13 +57,13 @@ struct io_socket {
 struct io_driver {
     struct bpf_object *object;
     int link_fd; /* closing it takes the program off the interface, also at kill -9 */
-    int sockets_map, addresses_map, prefixes_map;
+    int sockets_map, prefixes_map;
     struct io_xdp_generation *generations; /* mapped: two */
     struct io_xdp_counters *counters;      /* mapped: one for each processor */
     size_t generation_bytes;               /* of one array element */
     size_t counters_bytes;
     unsigned processors;
-    volatile uint32_t *rules_in_force;                 /* mapped */
+    struct io_xdp_shared *shared;                      /* mapped */
     struct io_xdp_prefix keys[2][IO_XDP_PREFIXES / 2]; /* what lies in the map, by generation */
     unsigned key_count[2];
     uint64_t reasons_seen[IO_XDP_REASON_COUNT]; /* as last counted; writer: worker 0 */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define IO_PROGRAM_NAME   "tidegate_xdp"
+#define IO_SEEDS          65536
 #define IO_BUSY_TRIES     100
 #define IO_BUSY_TRY_EVERY (10 * TG_MS)
 
@@ -75,15 +76,14 @@ static enum tg_err io_driver_load(struct io_driver *d, char problem[256])
 
 static enum tg_err io_driver_map(struct io_driver *d, char problem[256])
 {
-    d->rules_in_force = io_map_memory(d->object, ".bss", 1, sizeof *d->rules_in_force);
+    d->shared = io_map_memory(d->object, ".bss", 1, sizeof *d->shared);
     d->counters_bytes = (sizeof(struct io_xdp_counters) + 7) / 8 * 8;
     d->generation_bytes = (sizeof(struct io_xdp_generation) + 7) / 8 * 8;
     d->counters = io_map_memory(d->object, "counters", d->processors, d->counters_bytes);
     d->generations = io_map_memory(d->object, "generations", 2, d->generation_bytes);
     d->sockets_map = bpf_object__find_map_fd_by_name(d->object, "sockets");
-    d->addresses_map = bpf_object__find_map_fd_by_name(d->object, "addresses");
     d->prefixes_map = bpf_object__find_map_fd_by_name(d->object, "prefixes");
-    if (!d->rules_in_force || !d->counters || !d->generations)
+    if (!d->shared || !d->counters || !d->generations)
         return io_problem(problem, TG_NO_MEMORY, "the XDP program's tables cannot be mapped");
     return TG_OK;
 }
@@ -184,22 +184,41 @@ enum tg_err io_driver_set_socket(struct io_driver *d, unsigned queue, int fd)
     return bpf_map_update_elem(d->sockets_map, &queue, &fd, BPF_ANY) == 0 ? TG_OK : TG_SYSTEM;
 }
 
+/* Place the addresses by a seed; false when two of them meet. */
+static bool io_addresses_place(struct io_xdp_address table[], uint32_t seed,
+                               const uint8_t addresses[][16], unsigned n)
+{
+    static const struct io_xdp_address free_slot;
+    memset(table, 0, IO_XDP_ADDRESSES * sizeof table[0]);
+    for (unsigned i = 0; i < n; i++) {
+        struct io_xdp_address a;
+        memcpy(a.words, addresses[i], sizeof a.words);
+        struct io_xdp_address *slot = &table[io_xdp_address_slot(a.words, seed)];
+        if (memcmp(slot, &a, sizeof a) && memcmp(slot, &free_slot, sizeof a))
+            return false;
+        *slot = a;
+    }
+    return true;
+}
+
 enum tg_err io_driver_set_addresses(struct io_driver *d, const uint8_t addresses[][16], unsigned n)
 {
-    uint32_t one = 1;
-    for (unsigned i = 0; i < n; i++)
-        if (bpf_map_update_elem(d->addresses_map, addresses[i], &one, BPF_ANY) != 0)
-            return TG_SYSTEM;
-    return TG_OK;
+    struct io_xdp_address table[IO_XDP_ADDRESSES];
+    for (uint32_t seed = 0; seed < IO_SEEDS; seed++)
+        if (io_addresses_place(table, seed, addresses, n)) {
+            d->shared->seed = seed;
+            memcpy(d->shared->addresses, table, sizeof table);
+            return TG_OK;
+        }
+    return TG_UNSUPPORTED;
 }
 
 void io_driver_close(struct io_driver *d)
 {
     if (d->link_fd >= 0)
         close(d->link_fd);
-    if (d->rules_in_force)
-        (void)munmap((void *)(uintptr_t)d->rules_in_force,
-                     io_map_bytes(1, sizeof *d->rules_in_force));
+    if (d->shared)
+        (void)munmap(d->shared, io_map_bytes(1, sizeof *d->shared));
     if (d->counters)
         (void)munmap(d->counters, io_map_bytes(d->processors, d->counters_bytes));
     if (d->generations)

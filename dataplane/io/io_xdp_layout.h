@@ -18,7 +18,7 @@
 #define IO_XDP_WORDS     (IO_XDP_RULES / 64)
 #define IO_XDP_CLASSES   (2 * IO_XDP_RULES + 1) /* each rule cuts the ports at two places at most */
 #define IO_XDP_QUEUES    64                     /* of an interface: workers bound it lower */
-#define IO_XDP_ADDRESSES 64
+#define IO_XDP_ADDRESSES 256                    /* slots; few are taken */
 /* two generations of source and destination prefixes, "any" in both families */
 #define IO_XDP_PREFIXES (2 * 2 * (IO_XDP_RULES + 2))
 
@@ -59,9 +59,30 @@ struct io_xdp_prefix {
     __u8 dimension; /* enum io_xdp_dimension */
     __u8 family;    /* 4 or 6 */
     __u8 pad;
-    __u8 address[16]; /* IPv4: the first four bytes */
+    __u32 address[4]; /* as on the wire; IPv4: the first word */
 };
 #define IO_XDP_TAG_BITS 32
+
+struct io_xdp_address {
+    __u32 words[4]; /* as on the wire; IPv4 as IPv4-mapped; all 0: a free slot */
+};
+
+/* The program's variable. Our addresses lie in a hash table in which no two meet: user space looks for a
+ * seed with which that is so. */
+struct io_xdp_shared {
+    __u32 rules_in_force; /* 0: none; else 1 + the index of the generation */
+    __u32 seed;
+    struct io_xdp_address addresses[IO_XDP_ADDRESSES];
+};
+
+static inline __attribute__((always_inline)) __u32 io_xdp_address_slot(const __u32 address[4],
+                                                                       __u32 seed)
+{
+    __u32 mix = seed;
+    for (int i = 0; i < 4; i++)
+        mix = (mix ^ address[i]) * 0x9E3779B1u; /* Fibonacci hashing, word by word */
+    return mix >> 24;
+}
 
 /* Map `generations`, two of them: one in force, one that is being written. */
 struct io_xdp_generation {

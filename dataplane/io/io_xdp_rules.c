@@ -240,7 +240,7 @@ static_assert(IO_XDP_USES_SOURCE_PORT << IO_XDP_DESTINATION == IO_XDP_USES_DESTI
 
 enum tg_err io_driver_use_rules(struct io_driver *d, const struct io_drop_rule rules[], unsigned n)
 {
-    unsigned generation = *d->rules_in_force == 1 ? 1 : 0;
+    unsigned generation = d->shared->rules_in_force == 1 ? 1 : 0;
     if (n > IO_XDP_RULES)
         return TG_TOO_BIG;
     for (unsigned i = 0; i < n; i++)
@@ -250,7 +250,7 @@ enum tg_err io_driver_use_rules(struct io_driver *d, const struct io_drop_rule r
     generation_clear(d, generation);
     enum tg_err result = generation_write(d, generation, rules, n);
     uint32_t in_force = result == TG_OK && n ? generation + 1 : 0;
-    __atomic_store_n(d->rules_in_force, in_force, __ATOMIC_RELEASE);
+    __atomic_store_n(&d->shared->rules_in_force, in_force, __ATOMIC_RELEASE);
     return result;
 }
 
@@ -260,6 +260,6 @@ enum tg_err io_host_use_rules(struct io_host *host, const struct io_drop_rule ru
     for (unsigned p = 0; p < host->port_count && result == TG_OK; p++)
         result = io_driver_use_rules(&host->ports[p].driver, rules, n);
     for (unsigned p = 0; p < host->port_count && result != TG_OK; p++)
-        __atomic_store_n(host->ports[p].driver.rules_in_force, 0, __ATOMIC_RELEASE);
+        __atomic_store_n(&host->ports[p].driver.shared->rules_in_force, 0, __ATOMIC_RELEASE);
     return result;
 }

@@ -5,9 +5,10 @@ import sys
 
 import http_rows
 import l34_rows
+import xdp_rows
 from measure import Rows
 
-GROUPS = {"l34": l34_rows.run, "http": http_rows.run}
+GROUPS = {"l34": l34_rows.run, "http": http_rows.run, "xdp": xdp_rows.run}
 
 
 def main():
