@@ -354,6 +354,92 @@ static void two_queues_two_sockets(void **state)
     assert_true(program_goes());
 }
 
+/* One worker, two interfaces: frames of one UMEM go in at one and out at the other, each has its program. */
+static void two_ports_share_the_frames(void **state)
+{
+    struct io_config config = config_of(1, 1);
+    struct stats stats = {0};
+    struct io *io;
+    pair_with_queues("1");
+    lab_run((const char *[]){"ip", "link", "add", "tgy0", "type", "veth", "peer", "name", "tgy1",
+                             NULL});
+    lab_run((const char *[]){"ip", "link", "set", "tgy0", "up", NULL});
+    lab_run((const char *[]){"ip", "link", "set", "tgy1", "up", NULL});
+    config.port_count = 2;
+    config.ports[1] = config.ports[0];
+    config.ports[1].device = "tgy0";
+    lab_address4(config.ports[1].addresses[0], LAB_OTHER4);
+    struct io_host *host = opened(&config);
+    assert_int_equal(io_open(host, 0, &stats, &io), TG_OK);
+    int peers[2] = {lab_raw_open(LAB_PEER), lab_raw_open("tgy1")};
+    uint8_t udp[30] = {1, 2, 3, 4, 0, 30};
+    const uint32_t ours[2] = {LAB_EDGE4, LAB_OTHER4};
+    for (unsigned round = 0; round < 3000; round++) {
+        unsigned in = round % 2;
+        struct buf *b = NULL;
+        udp[20] = (uint8_t)round;
+        struct lab_packet other = lab_ip4(LAB_CLIENT4, ours[1 - in], 17, udp, sizeof udp);
+        struct lab_packet p = lab_ip4(LAB_CLIENT4, ours[in], 17, udp, sizeof udp);
+        lab_raw_send(peers[in], other.bytes, other.len); /* not this port's: to the kernel */
+        lab_raw_send(peers[in], p.bytes, p.len);
+        for (unsigned i = 0; i < 20000 && io_rx(io, &b, 1) == 0; i++)
+            nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        assert_non_null(b);
+        assert_int_equal(b->port, in);
+        assert_memory_equal(b->data, p.bytes, p.len);
+        b->port = (uint16_t)(1 - in);
+        b->data[0] = 0x32;
+        io_tx(io, &b, 1);
+        io_flush(io);
+        assert_true(lab_raw_expect(peers[1 - in], b->data, 20, p.len));
+    }
+    assert_int_equal(io_pool(io)->in_use, 0);
+    io_close(io);
+    io_host_close(host);
+    close(peers[0]);
+    close(peers[1]);
+    lab_run((const char *[]){"ip", "link", "del", "tgy0", NULL});
+    assert_true(program_goes());
+}
+
+/* A device whose driver knows no XDP: the kernel's generic path behind it serves, in both directions. */
+static void driver_without_xdp(void **state)
+{
+    struct io_config config = config_of(1, 1);
+    struct stats stats = {0};
+    struct io *io;
+    struct buf *b = NULL;
+    pair_with_queues("1");
+    lab_run((const char *[]){"ip", "link", "add", "link", LAB_OURS, "name", "tgm0", "type",
+                             "macvlan", "mode", "bridge", NULL});
+    lab_run((const char *[]){"ip", "link", "set", "tgm0", "up", NULL});
+    config.ports[0].device = "tgm0";
+    struct io_host *host = NULL;
+    if (io_host_open(&config, &host, problem) != TG_OK)
+        fail_msg("%s", problem);
+    assert_true(host->ports[0].driver.generic);
+    assert_int_equal(io_open(host, 0, &stats, &io), TG_OK);
+    int peer = lab_raw_open(LAB_PEER);
+    struct lab_packet p = lab_udp4(1000, 53, 100, 0x77);
+    memcpy(p.bytes, io_caps(io, 0)->mac, 6); /* a macvlan looks at it */
+    lab_raw_send(peer, p.bytes, p.len);
+    for (unsigned i = 0; i < 20000 && io_rx(io, &b, 1) == 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    assert_non_null(b);
+    assert_int_equal(b->len, p.len);
+    assert_memory_equal(b->data, p.bytes, p.len);
+    assert_true(buf_headroom(b) >= BUF_HEADROOM);
+    memcpy(b->data + 6, b->data, 6);
+    memset(b->data, 0xff, 6);
+    memcpy(p.bytes, b->data, 12);
+    io_tx(io, &b, 1);
+    io_flush(io);
+    assert_true(lab_raw_expect(peer, p.bytes, p.len, p.len));
+    io_close(io);
+    io_host_close(host);
+    close(peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +455,8 @@ int main(void)
         cmocka_unit_test(dropped_rights_are_not_missed),
         cmocka_unit_test(more_queues_than_served),
         cmocka_unit_test(two_queues_two_sockets),
+        cmocka_unit_test(two_ports_share_the_frames),
+        cmocka_unit_test(driver_without_xdp),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
 }
