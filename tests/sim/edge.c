@@ -2,6 +2,7 @@
  * Workers as nodes of the simulation. Called by sim.c through the nodes' functions and by the scenarios.
  */
 #include "tests/sim/edge.h"
+#include "tests/sim/pipe.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,8 +90,8 @@ static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config 
         .workers = config->workers,
         .tcp = config->tcp,
         .proxy = config->proxy,
-        .listen = {{EDGE_HTTP_PORT, PROXY_LISTEN_HTTP}},
-        .listen_count = 1,
+        .listen = {{EDGE_HTTP_PORT, PROXY_LISTEN_HTTP}, {EDGE_HTTPS_PORT, PROXY_LISTEN_HTTPS}},
+        .listen_count = 2,
         .seed = config->seed,
         .toeplitz = sim_toeplitz(),
     };
@@ -98,6 +99,9 @@ static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config 
     enum tg_err err = worker_create(&worker, w->io, &w->stats, NULL, NULL, &w->worker);
     if (err == TG_OK)
         sim_add_node(edge->sim, &w->node);
+    if (err == TG_OK && config->https)
+        err =
+            worker_use_table(w->worker, TABLES_CERTIFICATES, pipe_tls_set(config->seed * 8 + i), 1);
     return err;
 }
 

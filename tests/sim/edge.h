@@ -11,6 +11,7 @@
 #define EDGE_WORKERS_MAX 4
 #define EDGE_NUMBER      10 /* 10.0.0.10, fd00::10 is written as ::a */
 #define EDGE_HTTP_PORT   80
+#define EDGE_HTTPS_PORT  443
 
 struct edge_worker {
     struct sim_node node; /* first */
@@ -44,6 +45,7 @@ struct edge_config {
     struct proxy_config proxy;
     uint64_t seed;
     unsigned hoard_every;
+    bool https; /* with pipe_tls_set's certificate */
 };
 
 bool edge_open(struct edge *edge, struct sim *sim, const struct edge_config *config);
@@ -52,6 +54,12 @@ void edge_close(struct edge *edge);
 /* Publish the one site "sim.example" (also the default) with one origin, as a new generation on all workers. */
 void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t port,
                      const struct tables_origin *limits);
+
+/* Seconds of the wall clock, for TLS. */
+static inline uint64_t edge_wall_s(const struct edge *edge)
+{
+    return (uint64_t)((int64_t)edge->sim->now + edge->wall_offset) / TG_S;
+}
 
 /* NULL when nothing is left on any worker. */
 const char *edge_leftovers(struct edge *edge);

@@ -35,12 +35,18 @@ static void client_later(struct http_client *c, tg_ns when)
 static void client_connect(struct http_client *c, tg_ns now)
 {
     struct ip_addr to = c->ip6 ? sim_address6(EDGE_NUMBER) : sim_address4(EDGE_NUMBER);
-    enum tg_err err = tcp_connect(c->world->client_host.tcp, NULL, &to, EDGE_HTTP_PORT, 0,
-                                  c->index + 1, now, &c->handle);
+    struct tls_conn *tls = NULL;
+    tcp_handle handle;
+    uint16_t port = c->https ? EDGE_HTTPS_PORT : EDGE_HTTP_PORT;
+    enum tg_err err =
+        tcp_connect(c->world->client_host.tcp, NULL, &to, port, 0, c->index + 1, now, &handle);
+    if (err == TG_OK && c->https)
+        err = tls_client_open(c->world->tls_client, c, &tls);
     if (err != TG_OK) {
         client_fail(c, tg_err_text(err));
         return;
     }
+    pipe_open(&c->pipe, c->world->client_host.tcp, handle, tls, edge_wall_s(&c->world->edge));
     c->open = true;
     c->used = 0;
 }
@@ -61,6 +67,7 @@ void http_client_start(struct http_client *c, struct http_world *world, unsigned
     c->plan = plan;
     c->plan_end = plan_end;
     c->ip6 = sim_chance(&world->rng, 40);
+    c->https = world->https && sim_chance(&world->rng, 70);
     timer_init(&c->timer, client_timer, c);
     timer_arm(&world->client_host.wheel, &c->timer, when);
 }
@@ -183,7 +190,7 @@ static void client_response_done(struct http_client *c, tg_ns now)
         c->ask_at = now + plan_of(c)->pause;
         return;
     }
-    tcp_close(c->world->client_host.tcp, c->handle);
+    pipe_close(&c->pipe);
     client_next_connection(c, now);
 }
 
@@ -210,15 +217,14 @@ static void client_cut(struct http_client *c, bool fin, tg_ns now)
         return;
     }
     if (c->open && fin)
-        tcp_abort(c->world->client_host.tcp, c->handle);
+        pipe_abort(&c->pipe);
     client_next_connection(c, now);
 }
 
 static void client_read(struct http_client *c, tg_ns now)
 {
-    struct tcp *tcp = c->world->client_host.tcp;
     struct span span;
-    while (c->open && !c->world->sim->failed && tcp_peek(tcp, c->handle, &span, 1)) {
+    while (c->open && !c->world->sim->failed && pipe_peek(&c->pipe, &span)) {
         if (!c->asking) {
             client_fail(c, "bytes that nobody asked for");
             return;
@@ -233,7 +239,7 @@ static void client_read(struct http_client *c, tg_ns now)
         } else {
             n = http_reader_feed(&c->reader, span.data, span.len);
         }
-        tcp_consume(tcp, c->handle, (uint32_t)n);
+        pipe_consume(&c->pipe, n);
         if (c->reader.head_fresh)
             judge_head(c);
         if (c->reader.state == READ_BAD)
@@ -249,7 +255,7 @@ static bool client_aborts(struct http_client *c, tg_ns now)
     if (!c->asking || !plan->aborts || c->writer.sent + c->reader.body < plan->abort_after)
         return false;
     plan->aborted = true;
-    tcp_abort(c->world->client_host.tcp, c->handle);
+    pipe_abort(&c->pipe);
     c->plan++;
     client_next_connection(c, now);
     return true;
@@ -265,7 +271,7 @@ static bool client_gives_up(struct http_client *c, tg_ns now)
         return false;
     }
     plan_of(c)->done = true;
-    tcp_abort(c->world->client_host.tcp, c->handle);
+    pipe_abort(&c->pipe);
     c->plan++;
     client_next_connection(c, now);
     return true;
@@ -276,6 +282,8 @@ static void client_pump(struct http_client *c, tg_ns now)
     if (!c->open)
         return;
     client_read(c, now);
+    if (c->open && c->pipe.failed)
+        client_fail(c, "TLS failed");
     if (c->open && client_gives_up(c, now))
         return;
     if (!c->open || c->world->sim->failed || client_aborts(c, now))
@@ -288,24 +296,25 @@ static void client_pump(struct http_client *c, tg_ns now)
         client_ask(c);
         c->asked_at = now;
     }
-    if (!http_writer_pump(&c->writer, c->world->client_host.tcp, c->handle))
+    if (!http_writer_pump(&c->writer, &c->pipe))
         client_later(c, now + RETRY);
     client_aborts(c, now);
 }
 
 static void client_event(struct http_client *c, const struct tcp_event *e, tg_ns now)
 {
-    if (!c->open || e->handle != c->handle) {
+    if (!c->open || e->handle != c->pipe.handle) {
         client_fail(c, "event for a connection that is closed");
         return;
     }
     if (!(e->bits & TCP_EV_CLOSED))
         client_pump(c, now);
-    bool fin =
-        c->open && !(e->bits & TCP_EV_CLOSED) && tcp_at_end(c->world->client_host.tcp, c->handle);
+    bool fin = c->open && !(e->bits & TCP_EV_CLOSED) && pipe_at_end(&c->pipe);
     if (c->open && (fin || e->bits & TCP_EV_CLOSED)) {
-        if (e->bits & TCP_EV_CLOSED)
+        if (e->bits & TCP_EV_CLOSED) {
+            pipe_lost(&c->pipe);
             c->open = false;
+        }
         client_cut(c, fin, now);
     }
 }

@@ -175,11 +175,10 @@ static bool misdeed_ends(struct http_origin *o)
     bool ends = plan->misdeed == CUT_HEAD || plan->misdeed == NONSENSE || plan->misdeed == CUT_BODY;
     if (!ends || !o->answered || !o->writer.done)
         return false;
-    struct tcp *tcp = o->world->origin_host.tcp;
     if (plan->reset)
-        tcp_abort(tcp, o->handle);
+        pipe_abort(&o->pipe);
     else
-        tcp_close(tcp, o->handle);
+        pipe_close(&o->pipe);
     origin_gone(o);
     return true;
 }
@@ -188,11 +187,10 @@ static bool misdeed_ends(struct http_origin *o)
 
 static void origin_read(struct http_origin *o, tg_ns now)
 {
-    struct tcp *tcp = o->world->origin_host.tcp;
     struct span span;
-    while (o->reader.state != READ_DONE && tcp_peek(tcp, o->handle, &span, 1)) {
+    while (o->reader.state != READ_DONE && pipe_peek(&o->pipe, &span)) {
         size_t n = http_reader_feed(&o->reader, span.data, span.len);
-        tcp_consume(tcp, o->handle, (uint32_t)n);
+        pipe_consume(&o->pipe, n);
         if (o->reader.head_fresh)
             judge_request(o, now);
         if (o->reader.state == READ_BAD)
@@ -217,15 +215,16 @@ static void origin_left_alone(struct http_origin *o, bool live)
     if (!between && !excused)
         origin_fail(o, "the proxy left in the middle of a request");
     if (live && between)
-        tcp_close(o->world->origin_host.tcp, o->handle);
+        pipe_close(&o->pipe);
     else if (live)
-        tcp_abort(o->world->origin_host.tcp, o->handle);
+        pipe_abort(&o->pipe);
+    else
+        pipe_lost(&o->pipe);
     origin_gone(o);
 }
 
 static void origin_pump(struct http_origin *o, tg_ns now)
 {
-    struct tcp *tcp = o->world->origin_host.tcp;
     while (o->open && !o->world->sim->failed) {
         origin_read(o, now);
         bool whole = o->reader.state == READ_DONE;
@@ -238,13 +237,13 @@ static void origin_pump(struct http_origin *o, tg_ns now)
             }
             answer_begin(o);
         }
-        if (o->writer.active && !http_writer_pump(&o->writer, tcp, o->handle))
+        if (o->writer.active && !http_writer_pump(&o->writer, &o->pipe))
             origin_later(o, now + RETRY);
         if (misdeed_ends(o) || !whole || !o->writer.done)
             return;
         judge_body(o);
         if (o->plan->origin_close || o->plan->until_close) {
-            tcp_close(tcp, o->handle);
+            pipe_close(&o->pipe);
             origin_gone(o);
             return;
         }
@@ -258,8 +257,11 @@ static void origin_accept(struct http_world *w, const struct tcp_event *e)
         struct http_origin *o = &w->origins[i];
         if (o->taken)
             continue;
+        struct tls_conn *tls = NULL;
+        if (w->origin_set && tls_accept(w->origin_set, o, &tls) != TG_OK)
+            sim_fail(w->sim, "origin: tls_accept");
+        pipe_open(&o->pipe, w->origin_host.tcp, e->handle, tls, edge_wall_s(&w->edge));
         o->taken = o->open = true;
-        o->handle = e->handle;
         origin_next_request(o);
         tcp_set_user(w->origin_host.tcp, e->handle, i + 1);
         return;
@@ -270,7 +272,7 @@ static void origin_accept(struct http_world *w, const struct tcp_event *e)
 static struct http_origin *origin_of(struct http_world *w, const struct tcp_event *e)
 {
     for (unsigned i = 0; i < HTTP_ORIGINS_MAX; i++)
-        if (w->origins[i].open && w->origins[i].handle == e->handle)
+        if (w->origins[i].open && w->origins[i].pipe.handle == e->handle)
             return &w->origins[i];
     return NULL;
 }
@@ -282,7 +284,7 @@ static void origin_event(struct http_origin *o, const struct tcp_event *e, tg_ns
         return;
     }
     origin_pump(o, now);
-    if (o->open && tcp_at_end(o->world->origin_host.tcp, o->handle))
+    if (o->open && pipe_at_end(&o->pipe))
         origin_left_alone(o, true);
 }
 
@@ -310,7 +312,7 @@ void http_origin_end(struct http_world *w)
         struct http_origin *o = &w->origins[i];
         if (!o->open)
             continue;
-        tcp_abort(w->origin_host.tcp, o->handle);
+        pipe_abort(&o->pipe);
         origin_gone(o);
     }
 }

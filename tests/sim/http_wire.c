@@ -282,16 +282,19 @@ static bool piece_next(struct http_writer *w)
     return w->len > 0;
 }
 
-bool http_writer_pump(struct http_writer *w, struct tcp *tcp, tcp_handle h)
+bool http_writer_pump(struct http_writer *w, struct pipe *pipe)
 {
     while (w->active) {
         while (w->at < w->len) {
-            size_t n = tcp_write(tcp, h, span_make(w->piece + w->at, w->len - w->at));
+            size_t n = pipe_write(pipe, span_make(w->piece + w->at, w->len - w->at));
             if (n == 0)
                 return false;
             w->at += (unsigned)n;
         }
         if (w->last || !piece_next(w)) {
+            w->last = true;
+            if (!pipe_drained(pipe))
+                return false;
             w->done = true;
             w->active = false;
         }

@@ -6,7 +6,7 @@
 #ifndef TESTS_SIM_HTTP_WIRE_H
 #define TESTS_SIM_HTTP_WIRE_H
 
-#include "tcp/tcp.h"
+#include "tests/sim/pipe.h"
 #include "tests/sim/sim.h"
 
 #define HTTP_SIM_HEAD_MAX 24000
@@ -68,7 +68,7 @@ struct http_writer {
 /* Begin a message whose head is head[len] (at most 8 KiB). */
 void http_writer_begin(struct http_writer *w, const char *head, size_t len, enum http_send body,
                        uint64_t stream, uint64_t bytes, uint64_t seed);
-/* Write as much as tcp takes. False: it takes no more now. */
-bool http_writer_pump(struct http_writer *w, struct tcp *tcp, tcp_handle h);
+/* Write as much as the pipe takes. False: it takes no more now. */
+bool http_writer_pump(struct http_writer *w, struct pipe *pipe);
 
 #endif

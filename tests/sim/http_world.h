@@ -49,8 +49,8 @@ struct http_client {
     unsigned index;
     unsigned plan, plan_end; /* the current one, and where this client's end */
     unsigned used;           /* requests on this connection */
-    bool ip6;
-    tcp_handle handle;
+    bool ip6, https;
+    struct pipe pipe;
     bool open, asking, finished;
     struct timer timer;
     tg_ns ask_at; /* not before */
@@ -61,7 +61,7 @@ struct http_client {
 
 struct http_origin {
     struct http_world *world;
-    tcp_handle handle;
+    struct pipe pipe;
     bool taken, open;
     struct http_plan *plan; /* the request that is being read or answered */
     bool answered;          /* its response has begun */
@@ -76,8 +76,12 @@ struct http_world {
     struct prng rng;
     struct host client_host, origin_host;
     struct edge edge;
-    bool misdeeds; /* of the origin: allows more than one asking, and 502 and 504 */
-    bool starved;  /* the edge runs out of buffers at times: it may give requests up, cleanly */
+    bool misdeeds;     /* of the origin: allows more than one asking, and 502 and 504 */
+    bool starved;      /* the edge runs out of buffers at times: it may give requests up, cleanly */
+    bool https;        /* some clients use it */
+    bool origin_https; /* the edge asks the origin over TLS */
+    struct tls_client *tls_client; /* NULL without https */
+    struct tls_set *origin_set;    /* NULL without origin_https */
     unsigned plan_count, client_count;
     struct http_plan plans[HTTP_PLANS_MAX];
     struct http_client clients[HTTP_CLIENTS_MAX];

@@ -81,6 +81,8 @@ static void draw_plans(struct http_world *w)
     uint64_t bytes_max = many ? 5000 : 120000;
     w->misdeeds = sim_chance(rng, 25);
     w->starved = sim_chance(rng, 12);
+    w->https = sim_chance(rng, 35);
+    w->origin_https = sim_chance(rng, 20);
     w->client_count = (unsigned)sim_between(rng, 1, many ? HTTP_CLIENTS_MAX : 6);
     w->plan_count = (unsigned)sim_between(rng, w->client_count, many ? HTTP_PLANS_MAX : 40);
     for (unsigned i = 0; i < w->plan_count; i++) {
@@ -90,6 +92,36 @@ static void draw_plans(struct http_world *w)
 }
 
 /* --- the three nodes --------------------------------------------------------------------------------------- */
+
+/* Before the edge, whose sets seed libcrypto anew. */
+static void open_tls(struct http_world *w)
+{
+    static const char name[] = "sim.example";
+    struct tls_client_config config = {.server_name = span_make(name, sizeof name - 1)};
+    char problem[256];
+    if (!w->https && !w->origin_https)
+        return;
+    pipe_tls_start();
+    if (w->origin_https)
+        w->origin_set = pipe_tls_set(w->sim->seed * 8 + 7);
+    if (w->https && tls_client_create(&config, &w->tls_client, problem) != TG_OK)
+        sim_fail(w->sim, "tls_client_create: %s", problem);
+}
+
+/* After the connections that hold them. */
+static void close_tls(struct http_world *w)
+{
+    for (unsigned i = 0; i < w->client_count; i++)
+        if (w->clients[i].open)
+            pipe_lost(&w->clients[i].pipe);
+    for (unsigned i = 0; i < HTTP_ORIGINS_MAX; i++)
+        if (w->origins[i].open)
+            pipe_lost(&w->origins[i].pipe);
+    if (w->tls_client)
+        tls_client_unref(w->tls_client);
+    if (w->origin_set)
+        tls_set_unref(w->origin_set);
+}
 
 static void open_hosts(struct http_world *w)
 {
@@ -126,11 +158,14 @@ static void open_edge(struct http_world *w)
                   .via = "sim",
                   .head_timeout = PATIENCE,
                   .body_timeout = PATIENCE,
-                  .keepalive_timeout = PATIENCE},
+                  .keepalive_timeout = PATIENCE,
+                  .handshake_timeout = PATIENCE},
         .seed = w->sim->seed,
+        .https = w->https,
         .hoard_every = w->starved ? 200 + (unsigned)prng_below(rng, 2000) : 0,
     };
     struct tables_origin limits = {
+        .flags = w->origin_https ? TABLES_ORIGIN_TLS : 0,
         .connections_max = 40,
         .connect_timeout_ms = (uint32_t)(PATIENCE / TG_MS),
         /* Only silence ends it, or a misdeed's run would take for ever. */
@@ -191,7 +226,7 @@ static void say_stalled(struct http_world *w)
         if (c->finished)
             continue;
         if (c->open)
-            (void)!tcp_get_info(w->client_host.tcp, c->handle, &info);
+            (void)!tcp_get_info(w->client_host.tcp, c->pipe.handle, &info);
         const struct http_plan *plan = &w->plans[c->plan];
         sim_fail(
             w->sim,
@@ -246,7 +281,7 @@ static void dump(struct http_world *w)
         printf("    client %u: request %u, open %d, asking %d, sent %llu, read %llu, reader %d", i,
                c->plan, c->open, c->asking, (unsigned long long)c->writer.sent,
                (unsigned long long)c->reader.body, (int)c->reader.state);
-        dump_tcp(w->client_host.tcp, c->open ? c->handle : TCP_NONE);
+        dump_tcp(w->client_host.tcp, c->open ? c->pipe.handle : TCP_NONE);
     }
     for (unsigned i = 0; i < HTTP_ORIGINS_MAX; i++) {
         const struct http_origin *o = &w->origins[i];
@@ -258,7 +293,7 @@ static void dump(struct http_world *w)
             i, o->plan ? (int)o->plan->number : -1, (unsigned long long)o->reader.body,
             (int)o->reader.state, o->answered, (unsigned long long)o->writer.sent, o->writer.active,
             o->writer.at, o->writer.len, timer_armed(&o->timer));
-        dump_tcp(w->origin_host.tcp, o->handle);
+        dump_tcp(w->origin_host.tcp, o->pipe.handle);
     }
 }
 
@@ -272,10 +307,11 @@ static void compare(struct http_world *w)
             sim_fail(w->sim, "request %u never reached the origin", i);
     }
     if (w->sim->verbose)
-        printf("    %u requests, %u clients, %u workers%s%s; %llu reused, %llu connects, %llu "
+        printf("    %u requests, %u clients, %u workers%s%s%s%s; %llu reused, %llu connects, %llu "
                "retries\n",
                w->plan_count, w->client_count, w->edge.workers, w->misdeeds ? ", misdeeds" : "",
-               w->starved ? ", starved" : "",
+               w->starved ? ", starved" : "", w->https ? ", https" : "",
+               w->origin_https ? ", https to the origin" : "",
                (unsigned long long)edge_counter(&w->edge, TG_C_origin_reused),
                (unsigned long long)edge_counter(&w->edge, TG_C_origin_connects),
                (unsigned long long)edge_counter(&w->edge, TG_C_origin_retries));
@@ -288,6 +324,7 @@ void scenario_http(struct sim *sim)
     w->sim = sim;
     prng_seed(&w->rng, sim->seed ^ 0x4774);
     draw_plans(w);
+    open_tls(w);
     open_hosts(w);
     if (!sim->failed)
         open_edge(w);
@@ -299,6 +336,7 @@ void scenario_http(struct sim *sim)
         if (sim->failed && sim->verbose)
             dump(w);
     }
+    close_tls(w);
     edge_close(&w->edge);
     host_close(&w->client_host);
     host_close(&w->origin_host);
