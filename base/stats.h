@@ -125,6 +125,17 @@
     X(tls_handshakes_failed, "handshakes failed")                                                  \
     X(tls_no_certificate, "handshakes refused: no certificate for the name")                       \
     X(tls_bad_records, "connections ended by a broken record")                                     \
+    /* private keys elsewhere */                                                                   \
+    X(keyless_requests, "private key operations needed from a key server")                         \
+    X(keyless_answers, "private key operations answered")                                          \
+    X(keyless_timeouts, "private key operations given up at their deadline")                       \
+    X(keyless_errors, "private key operations refused, or without a key server to ask")            \
+    X(keyless_late, "answers of key servers that nobody waited for any more")                      \
+    X(keyless_retries, "private key operations asked of another connection too")                   \
+    X(keyless_connects, "connections to key servers opened")                                       \
+    X(keyless_connect_failed, "connections to key servers refused, timed out or not trusted")      \
+    X(keyless_lost, "open connections to key servers that ended")                                  \
+    X(keyless_bad_packets, "connections to key servers ended by a malformed packet")               \
     /* http and proxy */                                                                           \
     X(http_requests, "request heads parsed")                                                       \
     X(http_responses, "responses finished")                                                        \

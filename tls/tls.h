@@ -192,6 +192,10 @@ enum tg_err tls_key_op(const struct tls_conn *conn, struct tls_key_op *op);
  * tls_feed without input, same results. TG_STALE: no such operation is out. */
 enum tg_err tls_key_done(struct tls_conn *conn, uint64_t op_id, struct span result);
 
+/* The name of a certificate's key as in tls_key_op (cold): of the chain's first certificate.
+ * TG_BAD_INPUT: it does not parse. */
+enum tg_err tls_certificate_ski(struct span chain_pem, uint8_t ski[20]);
+
 /* End a connection in any state, also while a key operation is out, and free it. */
 void tls_abort(struct tls_conn *conn);
 

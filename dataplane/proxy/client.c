@@ -56,6 +56,7 @@ void client_free(struct proxy *p, struct client *c)
 {
     if (c->request)
         request_free(p, c->request);
+    keyless_cancel(p, c);
     stream_abort(p, &c->stream);
     timer_cancel(p->wheel, &c->deadline.timer);
     run_queue_remove(p, c);
@@ -121,9 +122,10 @@ static void handshake_failed(struct proxy *p, struct client *c)
         stats_count(p->stats, TG_C_tls_no_certificate);
 }
 
-static enum step client_handshake(struct proxy *p, struct client *c)
+/* What a step of the handshake came to. */
+static enum step client_handshake_went(struct proxy *p, struct client *c, enum tg_err err)
 {
-    switch (stream_handshake(p, &c->stream)) {
+    switch (err) {
     case TG_OK:
         stats_count(p->stats, TG_C_tls_handshakes);
         c->state = CLIENT_IDLE;
@@ -131,14 +133,38 @@ static enum step client_handshake(struct proxy *p, struct client *c)
         return STEP_YIELD;
     case TG_AGAIN:
         return STEP_WAIT;
-    case TG_WANT_KEY: /* whoever carries it calls tls_key_done; until then the deadline runs */
+    case TG_WANT_KEY:
         c->state = CLIENT_PARKED;
-        return STEP_WAIT;
+        return keyless_begin(p, c) ? STEP_WAIT : STEP_YIELD;
     default:
         handshake_failed(p, c);
         client_finish(p, c, true);
         return STEP_YIELD;
     }
+}
+
+static enum step client_handshake(struct proxy *p, struct client *c)
+{
+    return client_handshake_went(p, c, stream_handshake(p, &c->stream));
+}
+
+/* The handshake goes on with the key operation's result, once it is over. */
+static enum step client_parked(struct proxy *p, struct client *c)
+{
+    struct span result;
+    struct tls_key_op op;
+    if (!keyless_result(c, &result))
+        return STEP_WAIT;
+    enum tg_err err = tls_key_op(c->stream.tls, &op);
+    tg_assert(err == TG_OK);
+    err = tls_key_done(c->stream.tls, op.id, result);
+    keyless_cancel(p, c);
+    c->state = CLIENT_HANDSHAKE;
+    if (err == TG_OK || err == TG_AGAIN)
+        return STEP_YIELD; /* what has arrived meanwhile */
+    if (err == TG_BAD_INPUT)
+        c->stream.error = err;
+    return client_handshake_went(p, c, err);
 }
 
 static enum step client_idle(struct proxy *p, struct client *c)
@@ -238,7 +264,7 @@ static enum step client_state_step(struct proxy *p, struct client *c)
     case CLIENT_HANDSHAKE:
         return client_handshake(p, c);
     case CLIENT_PARKED:
-        return STEP_WAIT;
+        return client_parked(p, c);
     case CLIENT_IDLE:
         return client_idle(p, c);
     case CLIENT_REQUEST:

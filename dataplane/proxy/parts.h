@@ -12,6 +12,7 @@
  *   reply    our own answers
  *   origin   connections to origins: pool, reuse, connect
  *   stream   TCP with or without TLS, as bytes
+ *   keyless  private keys that lie elsewhere: operations to key servers
  *
  * Who owns whom: a client connection owns at most one request, a request at most one origin
  * connection. Each pointer back is cleared when the owner lets go. Floor 3.
@@ -22,6 +23,7 @@
 #include "base/hash.h"
 #include "base/pool.h"
 #include "http/h1.h"
+#include "proxy/keyless.h"
 #include "proxy/proxy.h"
 #include "route/route.h"
 
@@ -215,6 +217,7 @@ enum queued { QUEUED_NOT, QUEUED_RUN, QUEUED_DEFERRED };
 struct client {
     struct stream stream;
     struct request *request;
+    struct key_op *key; /* CLIENT_PARKED: the operation that is out; NULL: it found no way out */
     struct client *run_next, *run_prev; /* run queue */
     struct deadline deadline;
     enum client_state state;
@@ -260,6 +263,7 @@ struct proxy {
     const struct tables_routes *routes;
     uint64_t routes_number, certificates_number;
     struct tls_set *tls_set;
+    struct keyless *keyless;
     struct waf_generation waf[WAF_GENERATIONS_MAX];
     unsigned waf_current; /* index in waf[] */
     struct prng ids;
@@ -272,7 +276,7 @@ struct proxy {
 };
 
 /* What TCP gives back with each event of a connection. */
-enum proxy_user { PROXY_USER_CLIENT = 1, PROXY_USER_ORIGIN = 2 };
+enum proxy_user { PROXY_USER_CLIENT = 1, PROXY_USER_ORIGIN = 2, PROXY_USER_KEY = 3 };
 static inline uint64_t proxy_user(enum proxy_user kind, uint32_t index)
 {
     return (uint64_t)kind << 32 | index;
@@ -355,5 +359,18 @@ void origin_leave(struct proxy *p, struct request *r); /* FIN: all was said on i
 void origin_abort(struct proxy *p, struct request *r); /* RST; harmless without one */
 void origin_event(struct proxy *p, struct origin_conn *o, const struct tcp_event *event);
 void origin_free(struct proxy *p, struct origin_conn *o);
+
+/* keyless.c, keyless_conn.c */
+enum tg_err keyless_create(struct proxy *p);
+void keyless_destroy(struct proxy *p); /* after all clients */
+/* Send the operation that this parked client waits for; false: there is no way, it has failed. */
+bool keyless_begin(struct proxy *p, struct client *c);
+/* Is it over? Then *result is its answer, borrowed until keyless_cancel; empty: it failed. */
+bool keyless_result(const struct client *c, struct span *result);
+void keyless_cancel(struct proxy *p, struct client *c); /* in any state; harmless without one */
+void keyless_event(struct proxy *p, uint32_t index, const struct tcp_event *event);
+void keyless_turn(struct proxy *p);  /* deadlines, after events */
+void keyless_flush(struct proxy *p); /* what the turn has said, together */
+const char *keyless_check(const struct proxy *p);
 
 #endif

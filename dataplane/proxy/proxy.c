@@ -9,6 +9,7 @@
 
 static void config_defaults(struct proxy_config *c)
 {
+    c->keyless_ops_max = c->keyless_ops_max ? c->keyless_ops_max : 1024;
     c->head_timeout = c->head_timeout ? c->head_timeout : 10 * TG_S;
     c->body_timeout = c->body_timeout ? c->body_timeout : 60 * TG_S;
     c->keepalive_timeout = c->keepalive_timeout ? c->keepalive_timeout : 75 * TG_S;
@@ -71,7 +72,8 @@ enum tg_err proxy_create(const struct proxy_config *config, struct tcp *tcp,
     p->hash_key[0] = prng_next(&p->ids);
     p->hash_key[1] = prng_next(&p->ids);
     via_make(p, config->via);
-    if (pools_init(p, config) != TG_OK) {
+    if (pools_init(p, config) != TG_OK || keyless_create(p) != TG_OK) {
+        keyless_destroy(p);
         pools_free(p);
         free(p);
         return TG_NO_MEMORY;
@@ -90,6 +92,7 @@ void proxy_destroy(struct proxy *p)
     for (uint32_t i = 0; i < p->origins.count; i++)
         if (pool_is_taken(&p->origins, i))
             origin_free(p, pool_at(&p->origins, i));
+    keyless_destroy(p);
     if (p->tls_set)
         tls_set_unref(p->tls_set);
     pools_free(p);
@@ -177,6 +180,8 @@ static void event_take(struct proxy *p, const struct tcp_event *event)
         struct origin_conn *o = pool_at(&p->origins, index);
         if (o->stream.tcp == event->handle)
             origin_event(p, o, event);
+    } else if (proxy_user_kind(event->user) == PROXY_USER_KEY) {
+        keyless_event(p, index, event);
     }
 }
 
@@ -214,12 +219,14 @@ bool proxy_run(struct proxy *p, tg_ns now, int64_t wall_offset_ns,
     while (p->deferred.first)
         run_queue_push(p, p->deferred.first);
     events_take(p);
+    keyless_turn(p);
     tg_ns start = budget->clock ? budget->clock(budget->clock_arg) : now;
     for (unsigned steps = 0; p->run.first && steps < budget->steps_max; steps++) {
         step_one(p);
         if (budget->clock && budget->clock(budget->clock_arg) - start >= budget->time)
             break;
     }
+    keyless_flush(p);
     return p->run.count + p->deferred.count > 0;
 }
 
@@ -332,5 +339,6 @@ static const char *check_origins(const struct proxy *p)
 const char *proxy_check(const struct proxy *p)
 {
     const char *broken = check_clients(p);
-    return broken ? broken : check_origins(p);
+    broken = broken ? broken : check_origins(p);
+    return broken ? broken : keyless_check(p);
 }

@@ -32,8 +32,11 @@ struct proxy_config {
     uint32_t clients_max;  /* client connections */
     uint32_t requests_max; /* in progress; each has its own head storage */
     uint32_t origins_max;  /* origin connections */
-    uint64_t seed;         /* request ids */
-    const char *via;       /* our name in Via; lives as long as the proxy */
+    /* private key operations out at once, half of them at one key server; each keeps a parked handshake
+     * of about 110 KiB. 0: 1024 */
+    uint32_t keyless_ops_max;
+    uint64_t seed;   /* request ids */
+    const char *via; /* our name in Via; lives as long as the proxy */
     /* deadlines, nanoseconds; 0: 10 s head, 60 s body progress, 75 s keep-alive, 10 s handshake */
     tg_ns head_timeout, body_timeout, keepalive_timeout, handshake_timeout;
 };

@@ -12,23 +12,16 @@
 
 static struct test_certificate certificates[2];
 
-static struct tls_set *set_of(unsigned which, bool key_elsewhere)
+static struct tls_set *set_make(unsigned which)
 {
     struct tls_policy policy = {.alpn_http1 = true, .tls12 = true};
     struct tls_certificate c =
         test_certificate_publish(&certificates[which], SPAN_LITERAL("a.example\0"), true);
-    if (key_elsewhere)
-        c.key_pem = SPAN_EMPTY;
     struct tls_set *set = NULL;
     unsigned bad;
     char problem[256];
     assert_int_equal(tls_set_create(&c, 1, &policy, &set, &bad, problem), TG_OK);
     return set;
-}
-
-static struct tls_set *set_make(unsigned which)
-{
-    return set_of(which, false);
 }
 
 static struct lab *lab_tls(void)
@@ -197,30 +190,6 @@ static void handshake_that_never_comes(void **state)
     assert_int_equal(lab_count(lab, TG_C_proxy_client_timeout), 1);
     assert_int_equal(lab_count(lab, TG_C_tls_handshakes_failed), 1);
     assert_int_equal(lab_gauges(lab).clients, 0);
-    lab_end(lab);
-}
-
-/* The key lies elsewhere and nobody asks for it: parked, untouched by what arrives, given up in
- * time. */
-static void parked_handshake(void **state)
-{
-    struct lab *lab = lab_tls();
-    proxy_use_certificates(lab->proxy, set_of(0, true), 2);
-    struct lab_conn *c = lab_connect_tls(lab, "a.example"), *d = lab_connect_tls(lab, "a.example");
-    lab_run(lab, 100 * TG_MS);
-    assert_int_equal(lab_gauges(lab).clients, 2);
-    struct lab_node *client = &lab->node[LAB_CLIENT];
-    assert_int_equal(tcp_write(client->tcp, c->h, SPAN_LITERAL("garbage")), 7);
-    lab_run(lab, 100 * TG_MS);
-    const struct client *parked = pool_at(&lab->proxy->clients, 0);
-    assert_int_equal(parked->state, CLIENT_PARKED);
-    lab_reset(d); /* the client may leave meanwhile */
-    lab_run(lab, 100 * TG_MS);
-    assert_int_equal(lab_gauges(lab).clients, 1);
-    lab_run(lab, 2 * TG_S);
-    assert_int_equal(c->error, TG_RESET);
-    assert_int_equal(lab_gauges(lab).clients, 0);
-    assert_int_equal(lab_count(lab, TG_C_tls_handshakes_failed), 1);
     lab_end(lab);
 }
 
@@ -440,7 +409,6 @@ int main(void)
         cmocka_unit_test(large_bodies),
         cmocka_unit_test(slow_reader_is_waited_for),
         cmocka_unit_test(handshake_that_never_comes),
-        cmocka_unit_test(parked_handshake),
         cmocka_unit_test(plain_http_on_the_tls_port),
         cmocka_unit_test(broken_records),
         cmocka_unit_test(client_leaves),
