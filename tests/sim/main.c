@@ -67,14 +67,15 @@ static struct sim_result run_once(sim_scenario *run, uint64_t seed, bool verbose
     if (verbose)
         printf("    %.3f s virtual, %llu turns; frames: %llu sent, %llu delivered, %llu lost, "
                "%llu duplicated, %llu reordered, %llu damaged, %llu garbage, %llu queue full, "
-               "%llu cut; "
+               "%llu cut, %llu too big; "
                "digest %016llx\n",
                (double)result.virtual_time / TG_S, (unsigned long long)sim.turns,
                (unsigned long long)sim.counts.sent, (unsigned long long)sim.counts.delivered,
                (unsigned long long)sim.counts.lost, (unsigned long long)sim.counts.duplicated,
                (unsigned long long)sim.counts.reordered, (unsigned long long)sim.counts.damaged,
                (unsigned long long)sim.counts.garbage, (unsigned long long)sim.counts.queue_full,
-               (unsigned long long)sim.counts.resegmented, (unsigned long long)result.digest);
+               (unsigned long long)sim.counts.resegmented, (unsigned long long)sim.counts.too_big,
+               (unsigned long long)result.digest);
     sim_free(&sim);
     return result;
 }

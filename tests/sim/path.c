@@ -132,6 +132,9 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
         sim->counts.lost++;
         return;
     }
+    if (path->mtu && sim->now >= path->mtu_from &&
+        sim_too_big(sim, from, frame, path->mtu, leaves + 1 + path->delay))
+        return;
     tg_ns arrives = leaves + 1 + path->delay + prng_below(&sim->rng, path->jitter + 1);
     if (happens(sim, path->reorder)) {
         arrives += prng_below(&sim->rng, path->reorder_delay + 1);
@@ -177,6 +180,10 @@ static void path_draw(struct sim_path *path, struct prng *rng, tg_ns now)
     path->truncate = draw_rate(rng, 20000);
     path->garbage = draw_rate(rng, 20000);
     path->resegment = draw_rate(rng, 200000);
+    if (sim_chance(rng, 15)) { /* not below what IPv6 guarantees */
+        path->mtu = (uint16_t)sim_between(rng, 1280, 1480);
+        path->mtu_from = now + (sim_chance(rng, 50) ? 0 : prng_below(rng, 3 * TG_S));
+    }
     if (sim_chance(rng, 15)) { /* an outage, while there is something to lose */
         path->down_from = now + prng_below(rng, 3 * TG_S);
         path->down_until = path->down_from + prng_below(rng, 8 * TG_S);

@@ -39,10 +39,12 @@ struct sim_node {
 struct sim_path {
     tg_ns delay, jitter; /* jitter above the spacing of frames reorders them */
     uint32_t loss, duplicate, reorder, corrupt, truncate, garbage;
-    uint32_t resegment;          /* a middlebox cuts a TCP segment in two, which may overlap */
-    tg_ns reorder_delay;         /* what a reordered or duplicated frame is late at most */
-    uint64_t bytes_per_second;   /* 0: no limit */
-    tg_ns queue_max;             /* a frame that would wait longer for its turn is dropped */
+    uint32_t resegment;        /* a middlebox cuts a TCP segment in two, which may overlap */
+    tg_ns reorder_delay;       /* what a reordered or duplicated frame is late at most */
+    uint64_t bytes_per_second; /* 0: no limit */
+    tg_ns queue_max;           /* a frame that would wait longer for its turn is dropped */
+    uint16_t mtu;              /* of the narrowest link, 0: no limit; in force from mtu_from on */
+    tg_ns mtu_from;
     tg_ns busy_until;            /* the wire is taken until then */
     tg_ns down_from, down_until; /* nothing passes in between */
     uint32_t forge;              /* self-test: flip payload bits and put the checksum right */
@@ -82,7 +84,7 @@ struct sim {
     uint64_t turns;
     struct {
         uint64_t sent, delivered, lost, duplicated, reordered, damaged, garbage, queue_full,
-            resegmented;
+            resegmented, too_big;
     } counts;
 
     bool failed;
@@ -119,6 +121,9 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
  * written to first and second (as large as the frame); false: nothing to cut (resegment.c). */
 bool sim_resegment(struct prng *rng, struct span frame, uint8_t *first, size_t *first_len,
                    uint8_t *second, size_t *second_len);
+/* True: the frame's IP packet is larger than mtu; a too-big message is on the way to its sender, which gets it
+ * at `when` (too_big.c). */
+bool sim_too_big(struct sim *sim, unsigned from, struct span frame, uint16_t mtu, tg_ns when);
 /* Print a frame that is delivered (trace.c). */
 void sim_trace(const struct sim *sim, unsigned port, struct span frame);
 /* Put a frame into flight. */
