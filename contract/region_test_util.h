@@ -100,6 +100,27 @@ static inline struct tables_certificates *test_certificates(char mark, size_t *l
     return t;
 }
 
+/* One certificate whose key lies at one key server. */
+static inline struct tables_certificates *test_keyless(size_t *len)
+{
+    const size_t servers = sizeof(struct tables_certificates) + sizeof(struct tables_certificate);
+    const uint32_t text = (uint32_t)(servers + sizeof(struct tables_keyserver));
+    *len = text + 32;
+    struct tables_certificates *t = calloc(1, *len);
+    assert_non_null(t);
+    t->header = (struct tables_header){TABLES_CERTIFICATES, (uint32_t)*len, 0};
+    t->count = t->keyserver_count = 1;
+    t->keyserver_offset = (uint32_t)servers;
+    memcpy((char *)t + text, "example.com", 12);
+    t->certificates[0] =
+        (struct tables_certificate){.names = {text, 12}, .chain_pem = {text + 12, 4}};
+    struct tables_keyserver *k = (struct tables_keyserver *)(void *)((char *)t + servers);
+    k->server_name = (struct tables_string){text + 16, 4};
+    k->ca_pem = k->chain_pem = k->key_pem = (struct tables_string){text + 20, 4};
+    k->address_count = TABLES_KEYSERVER_ADDRESSES;
+    return t;
+}
+
 /* Publish and free the caller's copy; the number must be the next. */
 static inline enum tg_err test_publish_owners(struct region *writer, unsigned bits, uint64_t salt,
                                               uint64_t *number)

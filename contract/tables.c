@@ -88,12 +88,28 @@ bool tables_routes_valid(const struct tables_routes *t, size_t len)
     return sites_valid(t, len) && origins_valid(t, len);
 }
 
+static bool keyservers_valid(const struct tables_certificates *t, size_t len)
+{
+    for (uint32_t i = 0; i < t->keyserver_count; i++) {
+        const struct tables_keyserver *k = &tables_keyservers(t)[i];
+        if (!string_fits(len, k->server_name) || !string_fits(len, k->ca_pem) ||
+            !string_fits(len, k->chain_pem) || !string_fits(len, k->key_pem))
+            return false;
+        if (k->address_count == 0 || k->address_count > TABLES_KEYSERVER_ADDRESSES)
+            return false;
+    }
+    return true;
+}
+
 bool tables_certificates_valid(const struct tables_certificates *t, size_t len)
 {
     if (!header_fits(&t->header, TABLES_CERTIFICATES, len, sizeof *t))
         return false;
     if (t->count > TABLES_CERTIFICATES_MAX ||
         !array_fits(len, sizeof *t, t->count, sizeof(struct tables_certificate)))
+        return false;
+    if (t->keyserver_count > TABLES_KEYSERVERS_MAX ||
+        !array_fits(len, t->keyserver_offset, t->keyserver_count, sizeof(struct tables_keyserver)))
         return false;
     for (uint32_t i = 0; i < t->count; i++) {
         const struct tables_certificate *c = &t->certificates[i];
@@ -103,8 +119,10 @@ bool tables_certificates_valid(const struct tables_certificates *t, size_t len)
         /* The names are walked from NUL to NUL. */
         if (c->names.len && ((const char *)t)[c->names.offset + c->names.len - 1] != '\0')
             return false;
+        if (c->key_pem.len == 0 && c->keyserver != UINT32_MAX && c->keyserver >= t->keyserver_count)
+            return false;
     }
-    return true;
+    return keyservers_valid(t, len);
 }
 
 bool tables_waf_valid(const struct tables_waf *t, size_t len)

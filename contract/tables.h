@@ -19,14 +19,16 @@ enum tables_kind {
     TABLES_KINDS,
 };
 
-#define TABLES_RULES_MAX        1024
-#define TABLES_SITES_MAX        4096
-#define TABLES_ORIGINS_MAX      1024
-#define TABLES_CERTIFICATES_MAX 1024
-#define TABLES_OWNER_BUCKETS    65536
-#define TABLES_NODES_MAX        1024 /* of a fleet */
-#define TABLES_NODE_SLOTS       4095 /* slots are 0 .. 4094: twelve bits of an owner cookie */
-#define TABLES_KEYS_OF_A_USE    2    /* valid at once */
+#define TABLES_RULES_MAX           1024
+#define TABLES_SITES_MAX           4096
+#define TABLES_ORIGINS_MAX         1024
+#define TABLES_CERTIFICATES_MAX    1024
+#define TABLES_KEYSERVERS_MAX      64
+#define TABLES_KEYSERVER_ADDRESSES 4 /* of one key server */
+#define TABLES_OWNER_BUCKETS       65536
+#define TABLES_NODES_MAX           1024 /* of a fleet */
+#define TABLES_NODE_SLOTS          4095 /* slots are 0 .. 4094: twelve bits of an owner cookie */
+#define TABLES_KEYS_OF_A_USE       2    /* valid at once */
 
 struct tables_header {
     uint32_t kind;   /* enum tables_kind */
@@ -99,11 +101,23 @@ struct tables_certificate {
     struct tables_string chain_pem;
     struct tables_string key_pem; /* empty: keyless */
     uint32_t flags;
-    uint32_t pad;
+    uint32_t keyserver; /* keyless: index of who has the key, or UINT32_MAX: nobody */
+};
+/* Where private keys lie that are not here. */
+struct tables_keyserver {
+    struct tables_string server_name;        /* what its certificate says */
+    struct tables_string ca_pem;             /* who signs that */
+    struct tables_string chain_pem, key_pem; /* who we are */
+    uint32_t address_count;                  /* 1 .. TABLES_KEYSERVER_ADDRESSES */
+    struct {
+        uint8_t address[16];
+        uint16_t port, pad;
+    } addresses[TABLES_KEYSERVER_ADDRESSES];
 };
 struct tables_certificates {
     struct tables_header header;
     uint32_t count;
+    uint32_t keyserver_count, keyserver_offset; /* struct tables_keyserver[] */
     uint32_t pad;
     struct tables_certificate certificates[];
 };
@@ -132,6 +146,10 @@ struct tables_key {
     uint32_t id;
     uint8_t secret[16]; /* SipHash's k0, k1, little-endian */
 };
+enum tables_owners_flag {
+    TABLES_OWNERS_KEEP =
+        1u << 0, /* answer strangers' packets with RST, do not send them to their owner */
+};
 struct tables_owners {
     struct tables_header header;
     uint32_t bucket_count; /* power of two, <= TABLES_OWNER_BUCKETS */
@@ -139,7 +157,10 @@ struct tables_owners {
      * cookies and the tunnel. Of each use at most TABLES_KEYS_OF_A_USE, the one to encode with first. */
     uint32_t node_count, node_offset; /* struct tables_node[], by rising slot */
     uint32_t key_count, key_offset;   /* struct tables_key[] */
-    uint32_t pad;
+    uint32_t flags;                   /* enum tables_owners_flag */
+    /* With nodes: a tuple's bucket is the hash of fleet_bucket (steer) under this secret, which all nodes of
+     * a site share and which never changes. Without: the port's hash decides, which is the node's own. */
+    uint8_t bucket_secret[16];
     uint16_t owners[][4]; /* per bucket: owner slots in this site, newest first; 0xffff: none */
 };
 
@@ -159,6 +180,13 @@ const char *tables_kind_name(enum tables_kind kind);
 static inline struct span tables_string_span(const void *block, struct tables_string s)
 {
     return (struct span){(const uint8_t *)block + s.offset, s.len};
+}
+
+/* The key servers of a certificates table that has been found valid. */
+static inline const struct tables_keyserver *tables_keyservers(const struct tables_certificates *t)
+{
+    return (const struct tables_keyserver *)(const void *)((const uint8_t *)t +
+                                                           t->keyserver_offset);
 }
 
 /* The nodes and the keys of an owners table that has been found valid. */

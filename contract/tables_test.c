@@ -119,6 +119,31 @@ static void certificates(void **state)
     REFUSED(TABLES_CERTIFICATES, c->key_pem.offset, UINT32_MAX);
     REFUSED(TABLES_CERTIFICATES, c->key_pem.len, 65);
     c->names.len = c->key_pem.len = 0; /* keyless, only for the default */
+    c->keyserver = UINT32_MAX;
+    assert_true(tables_valid(TABLES_CERTIFICATES, t, len));
+    REFUSED(TABLES_CERTIFICATES, c->keyserver, 0); /* there is none */
+    free(t);
+}
+
+static void keyservers(void **state)
+{
+    size_t len;
+    struct tables_certificates *t = test_keyless(&len);
+    struct tables_keyserver *k = (struct tables_keyserver *)(uintptr_t)tables_keyservers(t);
+    assert_true(tables_valid(TABLES_CERTIFICATES, t, len));
+    REFUSED(TABLES_CERTIFICATES, t->certificates[0].keyserver, 1);
+    REFUSED(TABLES_CERTIFICATES, t->keyserver_count, 0); /* the certificate names it */
+    REFUSED(TABLES_CERTIFICATES, t->keyserver_count, TABLES_KEYSERVERS_MAX + 1);
+    REFUSED(TABLES_CERTIFICATES, t->keyserver_count, 5);
+    REFUSED(TABLES_CERTIFICATES, t->keyserver_offset, UINT32_MAX - 3);
+    REFUSED(TABLES_CERTIFICATES, t->keyserver_offset, t->keyserver_offset + 2); /* alignment */
+    REFUSED(TABLES_CERTIFICATES, k->server_name.offset, len);
+    REFUSED(TABLES_CERTIFICATES, k->ca_pem.len, UINT32_MAX);
+    REFUSED(TABLES_CERTIFICATES, k->chain_pem.offset, len + 4);
+    REFUSED(TABLES_CERTIFICATES, k->key_pem.len, len);
+    REFUSED(TABLES_CERTIFICATES, k->address_count, 0);
+    REFUSED(TABLES_CERTIFICATES, k->address_count, TABLES_KEYSERVER_ADDRESSES + 1);
+    t->certificates[0].keyserver = UINT32_MAX;
     assert_true(tables_valid(TABLES_CERTIFICATES, t, len));
     free(t);
 }
@@ -262,7 +287,8 @@ static void random_damage_does_no_harm(void **state)
             t = routes_make(&len), kind = TABLES_ROUTES;
             break;
         case 2:
-            t = test_certificates('x', &len), kind = TABLES_CERTIFICATES;
+            t = round & 8 ? test_keyless(&len) : test_certificates('x', &len);
+            kind = TABLES_CERTIFICATES;
             break;
         case 3:
             t = fleet_make(&f, &len), kind = TABLES_OWNERS;
@@ -282,6 +308,9 @@ static void random_damage_does_no_harm(void **state)
                 struct span names = tables_string_span(t, c->certificates[i].names);
                 for (size_t at = 0; at < names.len;) /* as a worker walks them */
                     at += strlen((const char *)names.data + at) + 1;
+                assert_true(c->certificates[i].key_pem.len > 0 ||
+                            c->certificates[i].keyserver == UINT32_MAX ||
+                            c->certificates[i].keyserver < c->keyserver_count);
             }
         }
         free(t);
@@ -301,6 +330,7 @@ int main(void)
         cmocka_unit_test(rules),
         cmocka_unit_test(routes),
         cmocka_unit_test(certificates),
+        cmocka_unit_test(keyservers),
         cmocka_unit_test(waf),
         cmocka_unit_test(owners),
         cmocka_unit_test(fleet),

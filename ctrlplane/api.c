@@ -49,6 +49,10 @@ static const struct route routes[] = {
     {"/v1/certificates/*",
      "GET, PUT, DELETE",
      {[GET] = certificate_get, [PUT] = certificate_put, [DELETE] = certificate_delete}},
+    {"/v1/keyservers", "GET", {[GET] = keyservers_list}},
+    {"/v1/keyservers/*",
+     "GET, PUT, DELETE",
+     {[GET] = keyserver_get, [PUT] = keyserver_put, [DELETE] = keyserver_delete}},
 };
 
 /* Does the path fit the route? *key: the segment that the '*' stands for, or NULL. */

@@ -21,6 +21,7 @@ static const struct collection certificates = {
     .kind = TABLES_CERTIFICATES,
     .max = TABLES_CERTIFICATES_MAX,
     .read = certificate_read,
+    .check = model_certificate_check,
     .show = certificate_show,
 };
 

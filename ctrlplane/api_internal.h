@@ -46,6 +46,10 @@ void certificates_list(struct call *call);
 void certificate_get(struct call *call);
 void certificate_put(struct call *call);
 void certificate_delete(struct call *call);
+void keyservers_list(struct call *call);
+void keyserver_get(struct call *call);
+void keyserver_put(struct call *call);
+void keyserver_delete(struct call *call);
 
 /* The body as JSON: a new reference, or NULL with a 400 problem that says line and column. */
 json_t *call_body(struct call *call);

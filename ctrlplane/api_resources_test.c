@@ -151,6 +151,62 @@ static void certificate_key_never_comes_out(void **state)
     json_decref(api_expect(c, "DELETE", "/v1/certificates/c", NULL, 200));
 }
 
+static char *keyserver_body(const char *address, const char *key)
+{
+    json_t *o = json_pack("{s:[s], s:s, s:s, s:s, s:s}", "addresses", address, "server_name",
+                          "keys.example", "ca_pem", test_chain_pem, "chain_pem", test_chain_pem,
+                          "key_pem", key);
+    char *text = json_dumps(o, 0);
+    json_decref(o);
+    return text;
+}
+
+/* A certificate without a key: it may name a key server that is there, which then stays. */
+static void keyservers_and_their_certificates(void **state)
+{
+    struct control *c = &((struct fixture *)*state)->control;
+    json_t *o = json_pack("{s:[s], s:s, s:s}", "names", "test.example", "chain_pem", test_chain_pem,
+                          "keyserver", "k");
+    char *certificate = json_dumps(o, 0), *body = keyserver_body("192.0.2.9", test_key_pem);
+    json_decref(o);
+    api_expect_problem(c, "PUT", "/v1/certificates/c", certificate, 422, "/keyserver");
+    uint64_t before = publish_generation(c, TABLES_CERTIFICATES);
+    json_t *put = api_expect(c, "PUT", "/v1/keyservers/k", body, 201);
+    assert_null(json_object_get(put, "key_pem"));
+    assert_string_equal(json_string_value(json_array_get(json_object_get(put, "addresses"), 0)),
+                        "192.0.2.9:2407");
+    json_decref(put);
+    free(body);
+    assert_true(publish_generation(c, TABLES_CERTIFICATES) > before);
+    put = api_expect(c, "PUT", "/v1/certificates/c", certificate, 201);
+    assert_string_equal(json_text(put, "keyserver"), "k");
+    json_decref(put);
+    struct span block;
+    uint64_t number;
+    assert_int_equal(region_current(&c->region, TABLES_CERTIFICATES, &block, &number), TG_OK);
+    const struct tables_certificates *t = (const void *)block.data;
+    assert_int_equal(t->certificates[0].keyserver, 0);
+    assert_int_equal(tables_keyservers(t)[0].address_count, 1);
+    json_t *p = api_expect(c, "DELETE", "/v1/keyservers/k", NULL, 409);
+    assert_string_equal(json_text(p, "certificate"), "c");
+    json_decref(p);
+    body = keyserver_body("192.0.2.9", test_other_key_pem); /* not its chain's */
+    p = api_expect(c, "PUT", "/v1/keyservers/k", body, 422);
+    assert_string_equal(json_text(p, "keyserver"), "k");
+    json_decref(p);
+    free(body);
+    json_t *list = api_expect(c, "GET", "/v1/keyservers", NULL, 200);
+    char *text = json_dumps(list, 0);
+    assert_int_equal(json_array_size(list), 1);
+    assert_null(strstr(text, "PRIVATE KEY"));
+    free(text);
+    json_decref(list);
+    json_decref(api_expect(c, "DELETE", "/v1/certificates/c", NULL, 200));
+    json_decref(api_expect(c, "DELETE", "/v1/keyservers/k", NULL, 200));
+    json_decref(api_expect(c, "GET", "/v1/keyservers/k", NULL, 404));
+    free(certificate);
+}
+
 static void fifty_certificate_swaps_fit(void **state)
 {
     struct control *c = &((struct fixture *)*state)->control;
@@ -419,6 +475,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(site_needs_its_origin, setup, teardown),
         cmocka_unit_test_setup_teardown(site_conflicts_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(certificate_key_never_comes_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(keyservers_and_their_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(fifty_certificate_swaps_fit, setup, teardown),
         cmocka_unit_test_setup_teardown(waf_program_is_replaced_as_a_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(waf_rules_one_by_one, setup, teardown),

@@ -2,14 +2,14 @@
  * Certificates -> struct tables_certificates. Before that, tls_set_create says whether every chain
  * parses and every key belongs to its chain: it is what the data plane will do with the same bytes.
  */
-#include "ctrlplane/compile.h"
+#include "ctrlplane/compile_parts.h"
 #include "ctrlplane/model.h"
 #include "tls/tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct span member_span(const json_t *o, const char *name)
+struct span block_member(const json_t *o, const char *name)
 {
     const json_t *value = json_object_get(o, name);
     return span_make(json_string_value(value), json_string_length(value));
@@ -23,11 +23,11 @@ static size_t names_bytes(const json_t *names)
     return n;
 }
 
-static struct tables_string span_put(uint8_t *block, size_t *at, struct span s)
+struct tables_string block_put(void *block, size_t *at, struct span s)
 {
     struct tables_string out = {(uint32_t)*at, (uint32_t)s.len};
     if (s.len)
-        memcpy(block + *at, s.data, s.len);
+        memcpy((uint8_t *)block + *at, s.data, s.len);
     *at += s.len;
     return out;
 }
@@ -37,7 +37,7 @@ static struct tables_string names_put(uint8_t *block, size_t *at, const json_t *
 {
     struct tables_string out = {(uint32_t)*at, (uint32_t)names_bytes(names)};
     for (size_t i = 0; i < json_array_size(names); i++) {
-        span_put(block, at, span_from_string(json_string_value(json_array_get(names, i))));
+        block_put(block, at, span_from_string(json_string_value(json_array_get(names, i))));
         block[(*at)++] = 0;
     }
     return out;
@@ -77,6 +77,23 @@ static bool certificates_check(const struct tables_certificates *t, const char *
     return false;
 }
 
+static size_t certificate_bytes(const json_t *c)
+{
+    return names_bytes(json_object_get(c, "names")) + block_member(c, "chain_pem").len +
+           block_member(c, "key_pem").len;
+}
+
+static void certificate_emit(struct tables_certificates *t, unsigned i, size_t *at, const json_t *c,
+                             const struct keyservers *servers)
+{
+    struct tables_certificate *e = &t->certificates[i];
+    e->names = names_put((uint8_t *)t, at, json_object_get(c, "names"));
+    e->chain_pem = block_put(t, at, block_member(c, "chain_pem"));
+    e->key_pem = block_put(t, at, block_member(c, "key_pem"));
+    e->flags = json_is_true(json_object_get(c, "default")) ? TABLES_CERTIFICATE_DEFAULT : 0;
+    e->keyserver = keyservers_index(servers, json_string_value(json_object_get(c, "keyserver")));
+}
+
 bool compile_certificates(const json_t *model, struct block *out, struct problem *problem)
 {
     const json_t *all = model_get(model, "certificates");
@@ -86,25 +103,21 @@ bool compile_certificates(const json_t *model, struct block *out, struct problem
                     TABLES_CERTIFICATES_MAX);
         return false;
     }
+    struct keyservers servers;
+    keyservers_begin(&servers, model);
     unsigned n = model_keys(model, "certificates", names, TABLES_CERTIFICATES_MAX);
-    size_t at = sizeof(struct tables_certificates) + n * sizeof(struct tables_certificate);
-    size_t len = at;
-    for (unsigned i = 0; i < n; i++) {
-        const json_t *c = json_object_get(all, names[i]);
-        len += names_bytes(json_object_get(c, "names")) + member_span(c, "chain_pem").len +
-               member_span(c, "key_pem").len;
-    }
+    size_t servers_at = sizeof(struct tables_certificates) + n * sizeof(struct tables_certificate);
+    size_t at = servers_at + servers.count * sizeof(struct tables_keyserver);
+    size_t len = at + keyservers_string_bytes(&servers);
+    for (unsigned i = 0; i < n; i++)
+        len += certificate_bytes(json_object_get(all, names[i]));
     block_make(out, TABLES_CERTIFICATES, len);
     out->secret = true;
     struct tables_certificates *t = out->bytes;
     t->count = n;
-    for (unsigned i = 0; i < n; i++) {
-        const json_t *c = json_object_get(all, names[i]);
-        struct tables_certificate *e = &t->certificates[i];
-        e->names = names_put(out->bytes, &at, json_object_get(c, "names"));
-        e->chain_pem = span_put(out->bytes, &at, member_span(c, "chain_pem"));
-        e->key_pem = span_put(out->bytes, &at, member_span(c, "key_pem"));
-        e->flags = json_is_true(json_object_get(c, "default")) ? TABLES_CERTIFICATE_DEFAULT : 0;
-    }
-    return certificates_check(t, names, problem);
+    for (unsigned i = 0; i < n; i++)
+        certificate_emit(t, i, &at, json_object_get(all, names[i]), &servers);
+    keyservers_emit(&servers, t, servers_at, &at);
+    tg_assert(at == len);
+    return certificates_check(t, names, problem) && keyservers_check(&servers, problem);
 }

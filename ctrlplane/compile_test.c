@@ -265,6 +265,52 @@ static void certificates_are_laid_out(void **state)
     json_decref(m);
 }
 
+static json_t *keyserver(const char *server_name, const char *key)
+{
+    return json_pack("{s:[s, s], s:s, s:s, s:s, s:s}", "addresses", "192.0.2.1:2407",
+                     "[2001:db8::1]:99", "server_name", server_name, "ca_pem", test_chain_pem,
+                     "chain_pem", test_chain_pem, "key_pem", key);
+}
+
+static void keyservers_are_laid_out(void **state)
+{
+    static const uint8_t address6[16] = {0x20, 1, 0x0d, 0xb8, [15] = 1};
+    static const uint8_t address4[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1};
+    json_t *m = model_new();
+    json_object_set_new(model_get(m, "keyservers"), "b", keyserver("b.example", test_key_pem));
+    json_object_set_new(model_get(m, "keyservers"), "a", keyserver("a.example", test_key_pem));
+    json_object_set_new(model_get(m, "certificates"), "c",
+                        certificate("a.example", test_chain_pem, test_key_pem, true));
+    json_object_set_new(model_get(m, "certificates"), "d",
+                        json_pack("{s:[s], s:s, s:s}", "names", "d.example", "chain_pem",
+                                  test_chain_pem, "keyserver", "b"));
+    struct block b = compile_good(TABLES_CERTIFICATES, m);
+    const struct tables_certificates *t = b.bytes;
+    const struct tables_keyserver *k = tables_keyservers(t);
+    assert_int_equal(t->keyserver_count, 2);
+    assert_int_equal(t->certificates[0].keyserver, UINT32_MAX);
+    assert_int_equal(t->certificates[1].keyserver, 1);
+    assert_int_equal(t->certificates[1].key_pem.len, 0);
+    assert_true(span_equal(tables_string_span(t, k[1].server_name), span_from_string("b.example")));
+    assert_true(span_equal(tables_string_span(t, k[1].key_pem), span_from_string(test_key_pem)));
+    assert_true(span_equal(tables_string_span(t, k[1].ca_pem), span_from_string(test_chain_pem)));
+    assert_int_equal(k[1].address_count, 2);
+    assert_memory_equal(k[1].addresses[0].address, address4, 16);
+    assert_memory_equal(k[1].addresses[1].address, address6, 16);
+    assert_int_equal(k[1].addresses[0].port, 2407);
+    assert_int_equal(k[1].addresses[1].port, 99);
+    block_free(&b);
+    json_object_set_new(model_get(m, "keyservers"), "a",
+                        keyserver("a.example", test_other_key_pem));
+    struct problem p = {0};
+    assert_false(compile_tables(TABLES_CERTIFICATES, m, 0, &b, &p));
+    assert_int_equal(p.status, 422);
+    assert_string_equal(p.slug, "keyserver");
+    assert_string_equal(json_text(p.extra, "keyserver"), "a");
+    problem_clear(&p);
+    json_decref(m);
+}
+
 static void wrong_key_is_found(void **state)
 {
     json_t *m = model_new();
@@ -349,6 +395,7 @@ int main(void)
         cmocka_unit_test(default_site_answers_the_rest),
         cmocka_unit_test(too_many_hosts_are_refused),
         cmocka_unit_test(certificates_are_laid_out),
+        cmocka_unit_test(keyservers_are_laid_out),
         cmocka_unit_test(wrong_key_is_found),
         cmocka_unit_test(waf_program_opens),
         cmocka_unit_test(waf_pattern_fault_has_its_index),

@@ -205,14 +205,29 @@ static void hosts_are_checked(void **state)
     assert_false(host_canonical(longest, out)); /* a label of more than 63 */
 }
 
+/* A body that is wrong in one place, and which. */
+struct faulty {
+    json_t *(*read)(const json_t *in, const char *pointer, struct problem *problem);
+    const char *body, *pointer;
+};
+
+static void faults_expect(const struct faulty cases[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct problem p = {0};
+        json_t *in = parse(cases[i].body);
+        assert_null(cases[i].read(in, "", &p));
+        assert_int_equal(p.status, 422);
+        assert_string_equal(p.pointer, cases[i].pointer);
+        problem_clear(&p);
+        json_decref(in);
+    }
+}
+
 /* Every reader against bodies that are wrong in one place. */
 static void readers_point_at_the_fault(void **state)
 {
-    typedef json_t *reader(const json_t *in, const char *pointer, struct problem *problem);
-    static const struct {
-        reader *read;
-        const char *body, *pointer;
-    } cases[] = {
+    static const struct faulty cases[] = {
         {site_read, "{\"hosts\": [\"a\"]}", "/origin"},
         {site_read, "{\"hosts\": [\"a\"], \"origin\": \"\"}", "/origin"},
         {site_read, "{\"origin\": \"o\"}", "/hosts"},
@@ -248,6 +263,16 @@ static void readers_point_at_the_fault(void **state)
         {certificate_read,
          "{\"chain_pem\": \"-----BEGIN CERTIFICATE-----\", \"key_pem\": \"PRIVATE KEY-----\"}",
          "/names"},
+        {certificate_read, "{\"names\": [\"a\"], \"chain_pem\": \"-----BEGIN CERTIFICATE-----\"}",
+         "/key_pem"},
+        {certificate_read,
+         "{\"names\": [\"a\"], \"chain_pem\": \"-----BEGIN CERTIFICATE-----\", "
+         "\"key_pem\": \"PRIVATE KEY-----\", \"keyserver\": \"k\"}",
+         "/keyserver"},
+        {certificate_read,
+         "{\"names\": [\"a\"], \"chain_pem\": \"-----BEGIN CERTIFICATE-----\", "
+         "\"keyserver\": 5}",
+         "/keyserver"},
         {waf_rule_read, "{\"id\": 0}", "/id"},
         {waf_rule_read, "{\"id\": 1}", "/targets"},
         {waf_rule_read, "{\"id\": 1, \"targets\": []}", "/targets"},
@@ -261,15 +286,35 @@ static void readers_point_at_the_fault(void **state)
          "\"drop\"}",
          "/action"},
     };
-    for (size_t i = 0; i < TG_ARRAY_LEN(cases); i++) {
-        struct problem p = {0};
-        json_t *in = parse(cases[i].body);
-        assert_null(cases[i].read(in, "", &p));
-        assert_int_equal(p.status, 422);
-        assert_string_equal(p.pointer, cases[i].pointer);
-        problem_clear(&p);
-        json_decref(in);
-    }
+    faults_expect(cases, TG_ARRAY_LEN(cases));
+}
+
+#define KEYSERVER(name, addresses)                                                                 \
+    "{\"server_name\": \"" name "\", \"addresses\": [" addresses                                   \
+    "], \"ca_pem\": \"-----BEGIN CERTIFICATE-----\", \"chain_pem\": "                              \
+    "\"-----BEGIN CERTIFICATE-----\", \"key_pem\": \"PRIVATE KEY-----\"}"
+
+static void keyserver_faults(void **state)
+{
+    static const struct faulty cases[] = {
+        {keyserver_read, KEYSERVER("", "\"192.0.2.1\""), "/server_name"},
+        {keyserver_read, KEYSERVER("*.k", "\"192.0.2.1\""), "/server_name"},
+        {keyserver_read, KEYSERVER("k:2407", "\"192.0.2.1\""), "/server_name"},
+        {keyserver_read, KEYSERVER("k", ""), "/addresses"},
+        {keyserver_read, KEYSERVER("k", "\"k.example\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"192.0.2.1:0\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"192.0.2.1\", \"192.0.2.1:65536\""), "/addresses/1"},
+        {keyserver_read, KEYSERVER("k", "\"192.0.2.1:\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\":2407\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"[192.0.2.1]:2407\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"[2001:db8::1\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"0.0.0.0\""), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "5"), "/addresses/0"},
+        {keyserver_read, KEYSERVER("k", "\"::1\", \"::1\", \"::1\", \"::1\", \"::1\""),
+         "/addresses"},
+        {keyserver_read, "{\"server_name\": \"k\", \"ca_pem\": \"x\"}", "/ca_pem"},
+    };
+    faults_expect(cases, TG_ARRAY_LEN(cases));
 }
 
 /* What a reader yields, it takes again and yields the same. */
@@ -289,6 +334,21 @@ static void canonical_forms_are_stable(void **state)
     twice = origin_read(once, "", &p);
     assert_true(json_equal(once, twice));
     assert_string_equal(json_text(once, "address"), "2001:db8::1");
+    json_decref(in);
+    json_decref(once);
+    json_decref(twice);
+    in = parse(KEYSERVER("Keys.EXAMPLE", "\"192.0.2.1\", \"192.0.2.2:99\", \"2001:DB8::0:1\", "
+                                         "\"[::1]:65535\""));
+    once = keyserver_read(in, "", &p);
+    twice = keyserver_read(once, "", &p);
+    assert_non_null(once);
+    assert_true(json_equal(once, twice));
+    assert_string_equal(json_text(once, "server_name"), "keys.example");
+    static const char *const canonical[] = {"192.0.2.1:2407", "192.0.2.2:99", "[2001:db8::1]:2407",
+                                            "[::1]:65535"};
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(
+            json_string_value(json_array_get(json_object_get(once, "addresses"), i)), canonical[i]);
     json_decref(in);
     json_decref(once);
     json_decref(twice);
@@ -344,8 +404,8 @@ int main(void)
         cmocka_unit_test(first_fault_sticks),         cmocka_unit_test(limits_are_inclusive),
         cmocka_unit_test(problem_document_is_whole),  cmocka_unit_test(pointer_never_overruns),
         cmocka_unit_test(prefixes_round_trip),        cmocka_unit_test(hosts_are_checked),
-        cmocka_unit_test(readers_point_at_the_fault), cmocka_unit_test(canonical_forms_are_stable),
-        cmocka_unit_test(waf_ids_are_distinct),
+        cmocka_unit_test(readers_point_at_the_fault), cmocka_unit_test(keyserver_faults),
+        cmocka_unit_test(canonical_forms_are_stable), cmocka_unit_test(waf_ids_are_distinct),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

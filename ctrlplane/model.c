@@ -18,6 +18,7 @@ json_t *model_new(void)
     json_object_set_new(m, "sites", json_object());
     json_object_set_new(m, "origins", json_object());
     json_object_set_new(m, "certificates", json_object());
+    json_object_set_new(m, "keyservers", json_object());
     return m;
 }
 
@@ -120,16 +121,39 @@ bool model_site_check(const json_t *model, const char *name, struct problem *pro
     return problem->status == 0;
 }
 
-const char *model_origin_user(const json_t *model, const char *origin)
+/* The first item of a collection whose `member` is `value`, or NULL. */
+static const char *user_find(const json_t *model, const char *collection, const char *member,
+                             const char *value)
 {
     const char *name;
-    json_t *site;
-    json_object_foreach(model_get(model, "sites"), name, site)
+    json_t *item;
+    json_object_foreach(model_get(model, collection), name, item)
     {
-        if (strcmp(json_string_value(json_object_get(site, "origin")), origin) == 0)
+        const char *text = json_string_value(json_object_get(item, member));
+        if (text && strcmp(text, value) == 0)
             return name;
     }
     return NULL;
+}
+
+const char *model_origin_user(const json_t *model, const char *origin)
+{
+    return user_find(model, "sites", "origin", origin);
+}
+
+const char *model_keyserver_user(const json_t *model, const char *keyserver)
+{
+    return user_find(model, "certificates", "keyserver", keyserver);
+}
+
+bool model_certificate_check(const json_t *model, const char *name, struct problem *problem)
+{
+    const json_t *certificate = json_object_get(model_get(model, "certificates"), name);
+    const char *server = json_string_value(json_object_get(certificate, "keyserver"));
+    if (server && !json_object_get(model_get(model, "keyservers"), server))
+        problem_set(problem, 422, "unknown-keyserver", "/keyserver",
+                    "there is no key server \"%s\"", server);
+    return problem->status == 0;
 }
 
 int model_rule_slot(const json_t *model)

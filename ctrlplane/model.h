@@ -3,7 +3,8 @@
  * is in force: a change makes a candidate that shares what stays the same; dropping the candidate
  * undoes it.
  *
- *   {"rules": {"7": {...}}, "waf": [...], "sites": {...}, "origins": {...}, "certificates": {...}}
+ *   {"rules": {"7": {...}}, "waf": [...], "sites": {...}, "origins": {...}, "certificates": {...},
+ *    "keyservers": {...}}
  *
  * A rule's "slot" is its hit counter in the region, "hits_base" what the counter said when the rule
  * got it.
@@ -16,8 +17,8 @@
 /* An empty model. New reference. */
 json_t *model_new(void);
 
-/* The collection "rules", "sites", "origins" or "certificates" (object) or "waf" (array),
- * borrowed. */
+/* The collection "rules", "sites", "origins", "certificates" or "keyservers" (object) or "waf"
+ * (array), borrowed. */
 json_t *model_get(const json_t *model, const char *collection);
 
 /* A candidate with collection[key] = value (the reference is taken over), or without it when
@@ -36,6 +37,11 @@ json_t *model_rebased(const json_t *model, const uint64_t counters[]);
 bool model_site_check(const json_t *model, const char *name, struct problem *problem);
 /* The first site that uses an origin, or NULL. */
 const char *model_origin_user(const json_t *model, const char *origin);
+
+/* The certificate's key server is there. */
+bool model_certificate_check(const json_t *model, const char *name, struct problem *problem);
+/* The first certificate whose key lies at a key server, or NULL. */
+const char *model_keyserver_user(const json_t *model, const char *keyserver);
 
 /* Read a model from the state file: every resource through its reader, every check between them.
  * NULL with the problem filled in (pointer from the document's root) when anything is amiss. */

@@ -83,23 +83,31 @@ static void checks_run(const json_t *model, struct problem *problem)
         if (!model_site_check(model, key, problem))
             return;
     }
+    json_object_foreach(model_get(model, "certificates"), key, value)
+    {
+        if (!model_certificate_check(model, key, problem))
+            return;
+    }
 }
 
-/* An object member that must be there. */
-static const json_t *section(const struct fields *f, const char *name)
+/* An object member that must be there, unless state files of older versions lack it. */
+static const json_t *section(const struct fields *f, const char *name, bool required)
 {
     const json_t *value = json_object_get(f->object, name);
-    if (!json_is_object(value))
+    if (!json_is_object(value) && (value || required))
         fields_fault(f, name, "must be an object");
     return value;
 }
 
 json_t *model_read(const json_t *document, struct problem *problem)
 {
-    static const char *const known[] = {"rules", "waf", "sites", "origins", "certificates", NULL};
+    static const char *const known[] = {"rules",        "waf",        "sites", "origins",
+                                        "certificates", "keyservers", NULL};
     struct fields f = fields_begin(document, "", known, problem);
-    const json_t *rules = section(&f, "rules"), *sites = section(&f, "sites");
-    const json_t *origins = section(&f, "origins"), *certificates = section(&f, "certificates");
+    const json_t *rules = section(&f, "rules", true), *sites = section(&f, "sites", true);
+    const json_t *origins = section(&f, "origins", true);
+    const json_t *certificates = section(&f, "certificates", true);
+    const json_t *keyservers = section(&f, "keyservers", false);
     const json_t *waf = fields_array(&f, "waf", true, RESOURCE_WAF_RULES_MAX);
     if (!fields_ok(&f))
         return NULL;
@@ -109,6 +117,7 @@ json_t *model_read(const json_t *document, struct problem *problem)
     named_read(sites, "sites", site_read, model_get(m, "sites"), problem);
     named_read(certificates, "certificates", certificate_read, model_get(m, "certificates"),
                problem);
+    named_read(keyservers, "keyservers", keyserver_read, model_get(m, "keyservers"), problem);
     if (!problem->status) {
         json_t *program = waf_rules_read(waf, problem);
         if (program)

@@ -42,6 +42,7 @@ bool protocol_parse(const char *text, uint8_t *protocol, bool *icmp);
 json_t *site_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *origin_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *certificate_read(const json_t *in, const char *pointer, struct problem *problem);
+json_t *keyserver_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *waf_rule_read(const json_t *in, const char *pointer, struct problem *problem);
 /* The whole program: an array of rules with distinct ids. */
 json_t *waf_rules_read(const json_t *in, struct problem *problem);
@@ -57,6 +58,12 @@ bool resource_name_valid(const char *name);
 /* A host name, "*.rest", an IPv4 address or a bracketed IPv6 address, without port; copied in
  * lower case. */
 bool host_canonical(const char *text, char out[256]);
+/* "192.0.2.1:2407", "[2001:db8::1]:2407"; without a port: 2407. */
+bool keyserver_address_parse(const char *text, uint8_t address[16], unsigned *port);
+/* An address that a connection can be opened to: not unspecified, multicast or broadcast. */
+bool address_unicast(const uint8_t address[16]);
+/* A string member that must hold a PEM block with this label. */
+const char *fields_pem(const struct fields *f, const char *name, bool required, const char *label);
 /* Read an array member of host names into a new canonical array; NULL with the problem filled
  * in. */
 json_t *hosts_read(const struct fields *f, const char *name, bool required);

@@ -6,21 +6,25 @@
 
 #include <string.h>
 
-static void pem_check(const struct fields *f, const char *name, const char *text, const char *label)
+const char *fields_pem(const struct fields *f, const char *name, bool required, const char *label)
 {
+    const char *text = fields_string(f, name, required, 1, RESOURCE_PEM_MAX);
     if (text && !strstr(text, label))
         fields_fault(f, name, "holds no PEM block \"%s\"", label);
+    return text;
 }
 
 json_t *certificate_read(const json_t *in, const char *pointer, struct problem *problem)
 {
-    static const char *const known[] = {"name", "names", "chain_pem", "key_pem", "default", NULL};
+    static const char *const known[] = {"name",      "names",   "chain_pem", "key_pem",
+                                        "keyserver", "default", NULL};
     struct fields f = fields_begin(in, pointer, known, problem);
-    const char *chain = fields_string(&f, "chain_pem", true, 1, RESOURCE_PEM_MAX);
-    const char *key = fields_string(&f, "key_pem", true, 1, RESOURCE_PEM_MAX);
+    const char *chain = fields_pem(&f, "chain_pem", true, "-----BEGIN CERTIFICATE-----");
+    const char *server = fields_string(&f, "keyserver", false, 1, RESOURCE_NAME_MAX);
+    const char *key = fields_pem(&f, "key_pem", !server, "PRIVATE KEY-----");
     bool is_default = fields_bool(&f, "default", false);
-    pem_check(&f, "chain_pem", chain, "-----BEGIN CERTIFICATE-----");
-    pem_check(&f, "key_pem", key, "PRIVATE KEY-----");
+    if (server && key)
+        fields_fault(&f, "keyserver", "give either key_pem or keyserver");
     json_t *names = fields_ok(&f) ? hosts_read(&f, "names", false) : NULL;
     if (!names)
         return NULL;
@@ -29,6 +33,7 @@ json_t *certificate_read(const json_t *in, const char *pointer, struct problem *
         json_decref(names);
         return NULL;
     }
-    return json_pack("{s:o, s:s, s:s, s:b}", "names", names, "chain_pem", chain, "key_pem", key,
-                     "default", is_default);
+    return json_pack("{s:o, s:s, s:s, s:b}", "names", names, "chain_pem", chain,
+                     server ? "keyserver" : "key_pem", server ? server : key, "default",
+                     is_default);
 }

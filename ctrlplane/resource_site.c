@@ -126,8 +126,7 @@ json_t *site_read(const json_t *in, const char *pointer, struct problem *problem
                      "default", is_default);
 }
 
-/* An address that a connection can be opened to: not unspecified, multicast or broadcast. */
-static bool address_unicast(const uint8_t a[16])
+bool address_unicast(const uint8_t a[16])
 {
     static const uint8_t zero[16];
     if (address_is4(a))

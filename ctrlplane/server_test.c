@@ -357,7 +357,23 @@ static void tgctl_sites_and_certificates(void **state)
     snprintf(words, sizeof words, "cert add c --default --chain %s/chain.pem --key %s/other.pem",
              f->place.directory, f->place.directory);
     expect(f, words, 1, NULL, "/key_pem");
-    expect(f, "cert list", 0, "c     test.example  no", NULL);
+    expect(f, "cert list", 0, "c     test.example  no       -", NULL);
+    snprintf(words, sizeof words, "cert add d --names d.example --chain %s/chain.pem --keyserver k",
+             f->place.directory);
+    expect(f, words, 1, NULL, "there is no key server \"k\"");
+    char keyserver[512];
+    snprintf(keyserver, sizeof keyserver,
+             "keyserver add k --address 192.0.2.1,[2001:db8::1]:99 --server-name keys.example "
+             "--ca %s/chain.pem --chain %s/chain.pem --key %s/key.pem",
+             f->place.directory, f->place.directory, f->place.directory);
+    expect(f, keyserver, 0, "key server k is in force", NULL);
+    expect(f, words, 0, "certificate d is in force", NULL);
+    expect(f, "cert list", 0, "d     d.example     no       k", NULL);
+    expect(f, "keyserver list", 0, "k     192.0.2.1:2407,[2001:db8::1]:99  keys.example", NULL);
+    expect(f, "keyserver del k", 1, NULL, "certificate \"d\" uses key server \"k\"");
+    expect(f, "cert add d --chain x", 2, NULL, "give either --key or --keyserver");
+    expect(f, "cert del d", 0, "deleted d", NULL);
+    expect(f, "keyserver del k", 0, "deleted k", NULL);
     expect(f, "cert del c", 0, "deleted c", NULL);
     expect(f, "site del www", 0, "deleted www", NULL);
 }

@@ -167,6 +167,11 @@ static void foreign_content_is_found(void **state)
         "{\"rules\":{},\"waf\":{},\"sites\":{},\"origins\":{},\"certificates\":{}}",
         "{\"rules\":{},\"waf\":[{\"id\":1}],\"sites\":{},\"origins\":{},\"certificates\":{}}",
         "{\"rules\":{},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{},\"more\":{}}",
+        "{\"rules\":{},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{},\"keyservers\":"
+        "5}",
+        ("{\"rules\":{},\"waf\":[],\"sites\":{},\"origins\":{},\"certificates\":{\"c\":{\"names\":"
+         "[\"a\"],\"chain_pem\":\"-----BEGIN CERTIFICATE-----\",\"keyserver\":\"gone\","
+         "\"default\":false}}}"),
     };
     for (size_t i = 0; i < TG_ARRAY_LEN(documents); i++) {
         char text[2048];

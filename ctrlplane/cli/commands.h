@@ -17,6 +17,7 @@ command_run command_waf_load, command_waf_list, command_waf_clear;
 command_run command_site_add, command_site_del, command_site_list;
 command_run command_origin_add, command_origin_del, command_origin_list;
 command_run command_cert_add, command_cert_del, command_cert_list;
+command_run command_keyserver_add, command_keyserver_del, command_keyserver_list;
 
 /* The whole program; argv as main gets it. Returns an enum exit_code. */
 int tgctl_main(int argc, char **argv);
@@ -38,6 +39,8 @@ enum exit_code command_put(const struct client *client, const char *what, const 
 json_t *command_file_text(const char *path);
 json_t *command_file_json(const char *path);
 
+/* body[member] = the file's text; NULL path: nothing. False after a message. */
+bool command_set_file(json_t *body, const char *member, const char *path);
 /* body[member] = text as it stands, a number when it is one, or a list split at commas. NULL
  * text: nothing. */
 void command_set_string(json_t *body, const char *member, const char *text);

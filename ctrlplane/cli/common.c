@@ -111,6 +111,14 @@ json_t *command_file_text(const char *path)
     return value;
 }
 
+bool command_set_file(json_t *body, const char *member, const char *path)
+{
+    json_t *text = path ? command_file_text(path) : NULL;
+    if (text)
+        json_object_set_new(body, member, text);
+    return !path || text;
+}
+
 json_t *command_file_json(const char *path)
 {
     size_t len;

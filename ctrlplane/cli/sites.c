@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * tgctl site, origin and cert: add, del, list.
+ * tgctl site, origin, cert and keyserver: add, del, list.
  */
 #include "ctrlplane/cli/commands.h"
+
+#include <stdio.h>
 
 enum exit_code command_site_add(const struct client *client, int argc, char **argv)
 {
@@ -80,24 +82,24 @@ enum exit_code command_origin_list(const struct client *client, int argc, char *
 
 enum exit_code command_cert_add(const struct client *client, int argc, char **argv)
 {
-    struct arg args[] = {{.name = "--names"},
-                         {.name = "--chain", .required = true},
-                         {.name = "--key", .required = true},
-                         {.name = "--default", .is_flag = true},
-                         {0}};
+    struct arg args[] = {
+        {.name = "--names"},     {.name = "--chain", .required = true},  {.name = "--key"},
+        {.name = "--keyserver"}, {.name = "--default", .is_flag = true}, {0}};
     const char *name;
     if (!args_read(argc, argv, args, &name, 1, 1))
         return TGCTL_USAGE;
-    json_t *chain = command_file_text(args_value(args, "--chain"));
-    json_t *key = chain ? command_file_text(args_value(args, "--key")) : NULL;
-    if (!key) {
-        json_decref(chain);
+    if (!args_value(args, "--key") == !args_value(args, "--keyserver")) {
+        fprintf(stderr, "tgctl: give either --key or --keyserver\n");
         return TGCTL_USAGE;
     }
     json_t *body = json_object();
+    if (!command_set_file(body, "chain_pem", args_value(args, "--chain")) ||
+        !command_set_file(body, "key_pem", args_value(args, "--key"))) {
+        json_decref(body);
+        return TGCTL_USAGE;
+    }
     command_set_list(body, "names", args_value(args, "--names"));
-    json_object_set_new(body, "chain_pem", chain);
-    json_object_set_new(body, "key_pem", key);
+    command_set_string(body, "keyserver", args_value(args, "--keyserver"));
     json_object_set_new(body, "default", json_boolean(args_value(args, "--default")));
     return command_put(client, "certificate", "/v1/certificates", name, body);
 }
@@ -109,7 +111,45 @@ enum exit_code command_cert_del(const struct client *client, int argc, char **ar
 
 enum exit_code command_cert_list(const struct client *client, int argc, char **argv)
 {
-    static const struct column columns[] = {
-        {"NAME", "name", NULL}, {"NAMES", "names", "-"}, {"DEFAULT", "default", NULL}, {0}};
+    static const struct column columns[] = {{"NAME", "name", NULL},
+                                            {"NAMES", "names", "-"},
+                                            {"DEFAULT", "default", NULL},
+                                            {"KEY SERVER", "keyserver", "-"},
+                                            {0}};
     return command_list(client, argc, argv, "/v1/certificates", columns);
+}
+
+enum exit_code command_keyserver_add(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {
+        {.name = "--address", .required = true}, {.name = "--server-name", .required = true},
+        {.name = "--ca", .required = true},      {.name = "--chain", .required = true},
+        {.name = "--key", .required = true},     {0}};
+    const char *name;
+    if (!args_read(argc, argv, args, &name, 1, 1))
+        return TGCTL_USAGE;
+    json_t *body = json_object();
+    if (!command_set_file(body, "ca_pem", args_value(args, "--ca")) ||
+        !command_set_file(body, "chain_pem", args_value(args, "--chain")) ||
+        !command_set_file(body, "key_pem", args_value(args, "--key"))) {
+        json_decref(body);
+        return TGCTL_USAGE;
+    }
+    command_set_list(body, "addresses", args_value(args, "--address"));
+    command_set_string(body, "server_name", args_value(args, "--server-name"));
+    return command_put(client, "key server", "/v1/keyservers", name, body);
+}
+
+enum exit_code command_keyserver_del(const struct client *client, int argc, char **argv)
+{
+    return command_del(client, argc, argv, "/v1/keyservers");
+}
+
+enum exit_code command_keyserver_list(const struct client *client, int argc, char **argv)
+{
+    static const struct column columns[] = {{"NAME", "name", NULL},
+                                            {"ADDRESSES", "addresses", NULL},
+                                            {"SERVER NAME", "server_name", NULL},
+                                            {0}};
+    return command_list(client, argc, argv, "/v1/keyservers", columns);
 }

@@ -3,13 +3,15 @@
  */
 #include "worker/housekeeping.h"
 #include "base/log.h"
+#include "proxy/keyless.h"
 #include <stdlib.h>
 
 #define MAIL_A_TURN 32
 
-static enum tg_err housekeeping_build_set(struct housekeeping *h, struct span block, void **object)
+static enum tg_err housekeeping_build_set(struct housekeeping *h,
+                                          const struct tables_certificates *table,
+                                          struct tls_set **out)
 {
-    const struct tables_certificates *table = (const void *)block.data;
     struct tls_certificate *list = calloc(table->count + 1, sizeof *list);
     struct tls_set *set = NULL;
     char problem[256];
@@ -29,7 +31,69 @@ static enum tg_err housekeeping_build_set(struct housekeeping *h, struct span bl
     free(list);
     if (result != TG_OK)
         log_error("certificate %u is not usable: %s", bad, problem);
-    *object = set;
+    *out = set;
+    return result;
+}
+
+static void housekeeping_read_server(const struct tables_certificates *table,
+                                     const struct tables_keyserver *from, struct keyless_server *to)
+{
+    *to = (struct keyless_server){
+        .server_name = tables_string_span(table, from->server_name),
+        .ca_pem = tables_string_span(table, from->ca_pem),
+        .chain_pem = tables_string_span(table, from->chain_pem),
+        .key_pem = tables_string_span(table, from->key_pem),
+        .address_count = from->address_count,
+    };
+    for (uint32_t i = 0; i < from->address_count; i++) {
+        memcpy(to->addresses[i].address, from->addresses[i].address, 16);
+        to->addresses[i].port = from->addresses[i].port;
+    }
+}
+
+/* Which key lies where: of every certificate without a key of its own. */
+static uint32_t housekeeping_read_keys(const struct tables_certificates *table,
+                                       struct keyless_key keys[])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct tables_certificate *c = &table->certificates[i];
+        if (c->key_pem.len > 0 || c->keyserver == UINT32_MAX)
+            continue;
+        keys[count].server = c->keyserver;
+        if (tls_certificate_ski(tables_string_span(table, c->chain_pem), keys[count].ski) == TG_OK)
+            count++;
+    }
+    return count;
+}
+
+/* A generation of certificates as the proxy takes it: the set, and the key servers. */
+static enum tg_err housekeeping_build_certificates(struct housekeeping *h, struct span block,
+                                                   void **object)
+{
+    const struct tables_certificates *table = (const void *)block.data;
+    struct tls_set *set;
+    enum tg_err result = housekeeping_build_set(h, table, &set);
+    if (result != TG_OK)
+        return result;
+    struct keyless_server *servers = calloc(table->keyserver_count + 1, sizeof *servers);
+    struct keyless_key *keys = calloc(table->count + 1, sizeof *keys);
+    struct keyless_plan *plan = NULL;
+    unsigned bad = 0;
+    char problem[256] = "";
+    result = servers && keys ? TG_OK : TG_NO_MEMORY;
+    for (uint32_t i = 0; result == TG_OK && i < table->keyserver_count; i++)
+        housekeeping_read_server(table, &tables_keyservers(table)[i], &servers[i]);
+    if (result == TG_OK)
+        result = keyless_plan_create(set, servers, table->keyserver_count, keys,
+                                     housekeeping_read_keys(table, keys), &plan, &bad, problem);
+    if (result != TG_OK) {
+        log_error("key server %u is not usable: %s", bad, problem);
+        tls_set_unref(set);
+    }
+    free(servers);
+    free(keys);
+    *object = plan;
     return result;
 }
 
@@ -123,7 +187,7 @@ static void housekeeping_build(struct housekeeping *h, unsigned worker, const st
     struct span block;
     enum tg_err result = region_current(h->region, question->kind, &block, &answer.number);
     if (result == TG_OK && question->kind == TABLES_CERTIFICATES)
-        result = housekeeping_build_set(h, block, &answer.object);
+        result = housekeeping_build_certificates(h, block, &answer.object);
     else if (result == TG_OK && question->kind == TABLES_WAF)
         result = housekeeping_open_program(h, worker, block, answer.number, &answer.object);
     else if (result == TG_OK)
@@ -143,7 +207,7 @@ static void housekeeping_build(struct housekeeping *h, unsigned worker, const st
 static void housekeeping_free(struct housekeeping *h, unsigned worker, const struct mail *mail)
 {
     if (mail->kind == TABLES_CERTIFICATES)
-        tls_set_unref(mail->object);
+        keyless_plan_destroy(mail->object);
     else if (mail->kind == TABLES_WAF)
         housekeeping_close_program(h, worker, mail->object);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Tables into force and out of it, and what the worker tells the region about itself.
  */
+#include "proxy/keyless.h"
 #include "worker/worker_internal.h"
 
 #define WORKER_DRIVER_SLOTS 32 /* a report, so all of them 30 times a second */
@@ -57,7 +58,7 @@ enum tg_err worker_use_table(struct worker *w, enum tables_kind kind, void *obje
         proxy_use_routes(w->proxy, object, number);
         break;
     case TABLES_CERTIFICATES:
-        proxy_use_certificates(w->proxy, object, number);
+        proxy_use_keyless(w->proxy, object, number);
         break;
     case TABLES_WAF:
         result = w->waf ? worker_use_waf(w, object, number) : TG_UNSUPPORTED;

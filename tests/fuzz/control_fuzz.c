@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         json_loadb((const char *)data + 1, len - 1, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
     if (!in)
         return 0;
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
         reader_run(in, rule_reader);
         break;
@@ -76,6 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         break;
     case 4:
         reader_run(in, waf_rule_read);
+        break;
+    case 5:
+        reader_run(in, keyserver_read);
         break;
     default:
         model_run(in);
