@@ -2,6 +2,7 @@
  * Workers as nodes of the simulation. Called by sim.c through the nodes' functions and by the scenarios.
  */
 #include "tests/sim/edge.h"
+#include "proxy/keyless.h"
 #include "tests/sim/pipe.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,12 +29,31 @@ static void edge_check(struct edge_worker *w)
         sim_fail(w->edge->sim, "%s: proxy_check: %s", w->name, broken);
 }
 
+/* As the control plane does: a generation goes when every worker has let go of it. Whoever still reads it
+ * then reads nonsense, or a sanitizer speaks up. */
+static void edge_release_routes(struct edge *edge)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (unsigned i = 0; i < edge->workers; i++) {
+        uint64_t uses = proxy_oldest(worker_proxy(edge->worker[i].worker), TABLES_ROUTES);
+        oldest = uses < oldest ? uses : oldest;
+    }
+    for (unsigned i = 0; i < edge->routes_count && i + 1 < oldest; i++) {
+        if (!edge->routes[i])
+            continue;
+        memset(edge->routes[i], 0xa5, edge->routes[i]->header.bytes);
+        free(edge->routes[i]);
+        edge->routes[i] = NULL;
+    }
+}
+
 static bool edge_turn(struct sim_node *node, tg_ns now)
 {
     struct edge_worker *w = edge_worker_of(node);
     hoard_turn(&w->hoard, node->sim, io_pool(w->io), &w->rng);
     bool busy = worker_poll(w->worker, w->edge->wall_offset);
     edge_check(w);
+    edge_release_routes(w->edge);
     return busy;
 }
 
@@ -82,6 +102,17 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
     return io_sim_open(&io, &w->stats, &w->io);
 }
 
+/* A set with the run's certificate, as housekeeping would make it: keys at hand, no key servers. */
+static enum tg_err certificates_use(struct edge_worker *w, uint64_t seed, uint64_t number)
+{
+    struct keyless_plan *plan;
+    unsigned bad;
+    char problem[256];
+    struct tls_set *set = pipe_tls_set(seed);
+    enum tg_err err = keyless_plan_create(set, NULL, 0, NULL, 0, &plan, &bad, problem);
+    return err == TG_OK ? worker_use_table(w->worker, TABLES_CERTIFICATES, plan, number) : err;
+}
+
 static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config *config, unsigned i)
 {
     struct edge_worker *w = &edge->worker[i];
@@ -100,8 +131,7 @@ static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config 
     if (err == TG_OK)
         sim_add_node(edge->sim, &w->node);
     if (err == TG_OK && config->https)
-        err =
-            worker_use_table(w->worker, TABLES_CERTIFICATES, pipe_tls_set(config->seed * 8 + i), 1);
+        err = certificates_use(w, config->seed * 8 + i, 1);
     return err;
 }
 
@@ -194,6 +224,14 @@ void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t 
     for (unsigned i = 0; i < edge->workers; i++)
         if (worker_use_table(edge->worker[i].worker, TABLES_ROUTES, b, edge->routes_count) != TG_OK)
             sim_fail(edge->sim, "edge.%u refuses the routes", i);
+}
+
+void edge_use_certificates(struct edge *edge, uint64_t seed)
+{
+    edge->certificates_count++;
+    for (unsigned i = 0; i < edge->workers; i++)
+        if (certificates_use(&edge->worker[i], seed + i, edge->certificates_count + 1) != TG_OK)
+            sim_fail(edge->sim, "edge.%u refuses the certificates", i);
 }
 
 /* --- the end --------------------------------------------------------------------------------------------- */

@@ -32,8 +32,8 @@ struct edge {
     unsigned port;
     uint8_t mac[6];
     int64_t wall_offset;
-    struct tables_routes *routes[64]; /* every generation of the run, freed at the end */
-    unsigned routes_count;
+    struct tables_routes *routes[64]; /* by generation; freed when no worker uses it any more */
+    unsigned routes_count, certificates_count;
 };
 
 struct edge_config {
@@ -54,6 +54,9 @@ void edge_close(struct edge *edge);
 /* Publish the one site "sim.example" (also the default) with one origin, as a new generation on all workers. */
 void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t port,
                      const struct tables_origin *limits);
+
+/* A new set of certificates (the same one again) on all workers. */
+void edge_use_certificates(struct edge *edge, uint64_t seed);
 
 /* Seconds of the wall clock, for TLS. */
 static inline uint64_t edge_wall_s(const struct edge *edge)

@@ -137,7 +137,8 @@ static void judge_head(struct http_client *c)
     if (!http_reader_field(&c->reader, "X-Request-Id", &len))
         client_fail(c, "no request id in the response");
     if (c->reader.status >= 500 && !http_reader_field(&c->reader, "X-Answer", &len) &&
-        (plan->misdeed != WELL_BEHAVED || (c->world->starved && c->reader.status != 504)))
+        (plan->misdeed != WELL_BEHAVED || (c->world->starved && c->reader.status != 504) ||
+         (c->world->deaf_ever && c->reader.status == 502)))
         c->reader.stream = 0; /* the proxy's own words follow: judged by length only */
     else if (c->reader.status != plan->status)
         client_fail(c, "wrong status");
@@ -167,7 +168,7 @@ static void judge_response(struct http_client *c)
     bool refused = c->reader.stream == 0; /* an answer of the edge itself */
     bool bodiless = c->reader.no_body || plan->status == 204 || plan->status == 304;
     uint64_t bytes = bodiless ? 0 : plan->down_bytes;
-    if (refused && c->world->starved)
+    if (refused && (c->world->starved || (c->world->deaf_ever && c->reader.status == 502)))
         ; /* it said so */
     else if (plan->misdeed != WELL_BEHAVED)
         judge_misdeed(c);

@@ -76,10 +76,15 @@ struct http_world {
     struct prng rng;
     struct host client_host, origin_host;
     struct edge edge;
-    bool misdeeds;     /* of the origin: allows more than one asking, and 502 and 504 */
-    bool starved;      /* the edge runs out of buffers at times: it may give requests up, cleanly */
-    bool https;        /* some clients use it */
-    bool origin_https; /* the edge asks the origin over TLS */
+    bool misdeeds;  /* of the origin: allows more than one asking, and 502 and 504 */
+    bool starved;   /* the edge runs out of buffers at times: it may give requests up, cleanly */
+    unsigned swaps; /* new tables still to come */
+    unsigned deaf;  /* times that the origin still stops or starts to listen: 502 is right */
+    bool deaf_ever;
+    struct tables_origin limits;
+    struct timer swap_timer, deaf_timer;
+    bool https;                    /* some clients use it */
+    bool origin_https;             /* the edge asks the origin over TLS */
     struct tls_client *tls_client; /* NULL without https */
     struct tls_set *origin_set;    /* NULL without origin_https */
     unsigned plan_count, client_count;

@@ -164,7 +164,7 @@ static void open_edge(struct http_world *w)
         .https = w->https,
         .hoard_every = w->starved ? 200 + (unsigned)prng_below(rng, 2000) : 0,
     };
-    struct tables_origin limits = {
+    w->limits = (struct tables_origin){
         .flags = w->origin_https ? TABLES_ORIGIN_TLS : 0,
         .connections_max = 40,
         .connect_timeout_ms = (uint32_t)(PATIENCE / TG_MS),
@@ -173,7 +173,47 @@ static void open_edge(struct http_world *w)
         .idle_timeout_ms = (uint32_t)sim_between(rng, 1000, 20000),
     };
     if (edge_open(&w->edge, w->sim, &config))
-        edge_use_origin(&w->edge, &w->origin_host.address4, ORIGIN_PORT, &limits);
+        edge_use_origin(&w->edge, &w->origin_host.address4, ORIGIN_PORT, &w->limits);
+}
+
+/* New tables under load: the same site and origin again, in other memory. */
+static void swap_tables(struct timer *timer, void *arg, tg_ns now)
+{
+    struct http_world *w = arg;
+    edge_use_origin(&w->edge, &w->origin_host.address4, ORIGIN_PORT, &w->limits);
+    if (w->https)
+        edge_use_certificates(&w->edge, w->sim->seed * 1000 + w->swaps * 8);
+    for (unsigned i = 0; i < w->edge.workers; i++)
+        sim_wake(&w->edge.worker[i].node, now + 1);
+    if (--w->swaps > 0)
+        timer_arm(&w->client_host.wheel, timer, now + prng_below(&w->rng, 500 * TG_MS));
+}
+
+/* The origin stops to listen, and starts again: an odd number of changes is left while it is deaf. */
+static void turn_deaf(struct timer *timer, void *arg, tg_ns now)
+{
+    struct http_world *w = arg;
+    if (w->deaf % 2 == 0)
+        tcp_unlisten(w->origin_host.tcp, ORIGIN_PORT);
+    else if (tcp_listen(w->origin_host.tcp, ORIGIN_PORT, 1) != TG_OK)
+        sim_fail(w->sim, "tcp_listen");
+    if (--w->deaf > 0)
+        timer_arm(&w->origin_host.wheel, timer, now + prng_below(&w->rng, TG_S));
+}
+
+static void start_faults(struct http_world *w)
+{
+    timer_init(&w->swap_timer, swap_tables, w);
+    timer_init(&w->deaf_timer, turn_deaf, w);
+    if (sim_chance(&w->rng, 30)) {
+        w->swaps = (unsigned)sim_between(&w->rng, 1, 50);
+        timer_arm(&w->client_host.wheel, &w->swap_timer, w->sim->now + TG_S);
+    }
+    w->deaf_ever = w->misdeeds && sim_chance(&w->rng, 40);
+    if (w->deaf_ever) {
+        w->deaf = 2 * (unsigned)sim_between(&w->rng, 1, 4);
+        timer_arm(&w->origin_host.wheel, &w->deaf_timer, w->sim->now + TG_S);
+    }
 }
 
 static void start_clients(struct http_world *w)
@@ -303,18 +343,19 @@ static void compare(struct http_world *w)
         const struct http_plan *plan = &w->plans[i];
         if (!plan->aborted && !plan->done)
             sim_fail(w->sim, "request %u was never answered", i);
-        if (!plan->aborted && plan->asked == 0 && !w->starved)
+        if (!plan->aborted && plan->asked == 0 && !w->starved && !w->deaf_ever)
             sim_fail(w->sim, "request %u never reached the origin", i);
     }
     if (w->sim->verbose)
-        printf("    %u requests, %u clients, %u workers%s%s%s%s; %llu reused, %llu connects, %llu "
-               "retries\n",
-               w->plan_count, w->client_count, w->edge.workers, w->misdeeds ? ", misdeeds" : "",
-               w->starved ? ", starved" : "", w->https ? ", https" : "",
-               w->origin_https ? ", https to the origin" : "",
-               (unsigned long long)edge_counter(&w->edge, TG_C_origin_reused),
-               (unsigned long long)edge_counter(&w->edge, TG_C_origin_connects),
-               (unsigned long long)edge_counter(&w->edge, TG_C_origin_retries));
+        printf(
+            "    %u requests, %u clients, %u workers%s%s%s%s%s; %llu reused, %llu connects, %llu "
+            "retries\n",
+            w->plan_count, w->client_count, w->edge.workers, w->misdeeds ? ", misdeeds" : "",
+            w->starved ? ", starved" : "", w->deaf_ever ? ", deaf" : "", w->https ? ", https" : "",
+            w->origin_https ? ", https to the origin" : "",
+            (unsigned long long)edge_counter(&w->edge, TG_C_origin_reused),
+            (unsigned long long)edge_counter(&w->edge, TG_C_origin_connects),
+            (unsigned long long)edge_counter(&w->edge, TG_C_origin_retries));
 }
 
 void scenario_http(struct sim *sim)
@@ -331,6 +372,7 @@ void scenario_http(struct sim *sim)
     if (!sim->failed) {
         sim_paths_draw(sim, &w->rng);
         start_clients(w);
+        start_faults(w);
         play(w);
         compare(w);
         if (sim->failed && sim->verbose)
