@@ -3,6 +3,7 @@
  * to the worker that owns the quoted connection. Floor 1.
  */
 #include "net/net_internal.h"
+#include "net/owner_cookie.h"
 
 /* ICMP (RFC 792, RFC 1191) and ICMPv6 (RFC 4443) errors. Source quench is dead (RFC 6633),
  * redirects are ignored. */
@@ -36,11 +37,20 @@ static uint32_t mtu_below(uint16_t packet_bytes)
     return IP4_MTU_FLOOR;
 }
 
-static void quote_ports(const uint8_t *l4, struct net_icmp_error *error)
+/* l4: the TCP header, as far as it is quoted: QUOTE_L4_BYTES at least. RFC 1812 s4.3.2.3 lets routers
+ * quote more, and then the timestamp says whose connection it is. */
+static void quote_tcp(const uint8_t *l4, size_t len, struct net_icmp_error *error)
 {
+    uint32_t echo;
     error->tuple.local_port = wire_get16(l4);
     error->tuple.remote_port = wire_get16(l4 + 2);
     error->seq = wire_get32(l4 + 4);
+    if (len <= TCP_BYTES)
+        return;
+    size_t header = (l4[12] >> 4) * 4u, there = header < len ? header : len;
+    if (there > TCP_BYTES)
+        error->has_timestamp = owner_cookie_timestamps(span_make(l4 + TCP_BYTES, there - TCP_BYTES),
+                                                       &error->timestamp, &echo);
 }
 
 /* The quote is a packet that we sent: no options, no fragment, or it is not ours. */
@@ -55,7 +65,7 @@ static enum tg_err quote_ip4(const uint8_t *icmp, struct span quote, struct net_
         return TG_BAD_INPUT;
     error->tuple.local = ip_addr_from4(q + 12);
     error->tuple.remote = ip_addr_from4(q + 16);
-    quote_ports(q + IP4_BYTES, error);
+    quote_tcp(q + IP4_BYTES, quote.len - IP4_BYTES, error);
     if (icmp[0] != ICMP_UNREACHABLE)
         return TG_OK;
     error->hard = icmp[1] == ICMP_UNREACHABLE_PROTOCOL || icmp[1] == ICMP_UNREACHABLE_PORT;
@@ -83,7 +93,7 @@ static enum tg_err quote_ip6(const uint8_t *icmp, struct span quote, struct net_
     /* Inside, a mapped address is IPv4: no IPv6 packet of ours has one. */
     if (ip_addr_is4(&error->tuple.local) || ip_addr_is4(&error->tuple.remote))
         return TG_BAD_INPUT;
-    quote_ports(q + IP6_BYTES, error);
+    quote_tcp(q + IP6_BYTES, quote.len - IP6_BYTES, error);
     error->hard = (icmp[0] == ICMP6_UNREACHABLE && icmp[1] == ICMP6_UNREACHABLE_PORT) ||
                   (icmp[0] == ICMP6_PARAMETER && icmp[1] == ICMP6_PARAMETER_NEXT_HEADER);
     if (icmp[0] == ICMP6_TOO_BIG) {

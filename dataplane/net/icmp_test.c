@@ -220,6 +220,44 @@ static void too_big_carries_the_mtu(void **state)
     expect_error(h, FAR, 68, false);
 }
 
+/* A router that quotes more than it must shows our timestamp: steer finds the owner by it. */
+static void quoted_timestamps_are_read(void **state)
+{
+    struct harness *h = *state;
+    uint8_t q[20 + 32];
+    quote4(q);
+    memset(q + 28, 0, 12);
+    q[32] = 0x80; /* data offset: 8 words */
+    memcpy(q + 40, "\1\1\x8\xa\x11\x22\x33\x44\0\0\0\1", 12);
+    for (unsigned len = 28; len <= sizeof q; len++) {
+        uint8_t *exact = malloc(len);
+        memcpy(exact, q, len);
+        feed(h, icmp(h, ROUTER, US, 3, 4, 1400, span_make(exact, len)), 0);
+        free(exact);
+        expect_error(h, FAR, 1400, false);
+        assert_int_equal(h->error.has_timestamp, len == sizeof q);
+    }
+    assert_int_equal(h->error.timestamp, 0x11223344);
+    q[32] = 0x70; /* a header that ends in the middle of the option */
+    feed(h, icmp(h, ROUTER, US, 3, 4, 1400, span_make(q, sizeof q)), 0);
+    expect_error(h, FAR, 1400, false);
+    assert_false(h->error.has_timestamp);
+    for (unsigned words = 0; words < 6; words++) { /* no options at all, or a lie */
+        q[32] = (uint8_t)(words << 4);
+        feed(h, icmp(h, ROUTER, US, 3, 4, 1400, span_make(q, sizeof q)), 0);
+        expect_error(h, FAR, 1400, false);
+        assert_false(h->error.has_timestamp);
+    }
+    uint8_t q6[40 + 32];
+    quote6(q6);
+    memcpy(q6 + 48, q + 28, 24);
+    q6[40 + 12] = 0x80;
+    feed(h, icmp(h, PEER6, US6, 2, 0, 1400, span_make(q6, sizeof q6)), 0);
+    expect_error(h, FAR6, 1400, false);
+    assert_true(h->error.has_timestamp);
+    assert_int_equal(h->error.timestamp, 0x11223344);
+}
+
 /* Blind attackers name tiny MTUs (RFC 8201 s4: below 1280 is discarded). */
 static void absurd_mtus_are_refused(void **state)
 {
@@ -332,6 +370,7 @@ int main(void)
         TEST(echo_answers_are_limited),
         TEST(errors_reach_tcp),
         TEST(too_big_carries_the_mtu),
+        TEST(quoted_timestamps_are_read),
         TEST(absurd_mtus_are_refused),
         TEST(short_quotes_are_refused),
         TEST(lying_quotes_are_refused),

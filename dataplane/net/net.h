@@ -53,6 +53,8 @@ struct net_icmp_error {
     uint32_t seq;          /* TCP sequence number quoted */
     uint32_t mtu;          /* of a too-big message, else 0 (IPv4: >= 68, IPv6: >= 1280) */
     bool hard;             /* port or protocol unreachable */
+    bool has_timestamp;    /* the quote goes as far as our timestamps ... */
+    uint32_t timestamp;    /* ... and this is the TSval quoted */
 };
 
 /* Read the TCP packet that an ICMP or ICMPv6 error quotes: pure, no state; net_input and steer

@@ -31,6 +31,8 @@
  *
  * The initial sequence number, for clients without timestamps: SEG.ACK - 1 = ISN + bytes sent, so the
  * high byte comes back as it is until 2^23 bytes have been sent, and one higher or the same until 2^24.
+ * (Until then one lower must be tried, too, which names site ^ (2^k - 1): sites whose numbers differ so,
+ * such as 2 and 3, are asked for each other's connections now and then.)
  *
  *      31            24 23 22                                           0
  *     +----------------+--+----------------------------------------------+

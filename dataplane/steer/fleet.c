@@ -69,10 +69,22 @@ enum tg_err fleet_build(struct fleet *fleet, const struct tables_owners *table, 
     const struct fleet_node *self = fleet_find(fleet, slot);
     if (!self)
         return TG_BAD_CONFIG;
+    fleet->keep = table->flags & TABLES_OWNERS_KEEP;
+    memcpy(fleet->bucket_key, table->bucket_secret, sizeof fleet->bucket_key);
     fleet->self = fleet->place[slot];
     fleet->me.slot = slot;
     fleet->me.site = self->site;
     return TG_OK;
+}
+
+uint32_t fleet_bucket(const struct fleet *fleet, const struct ip_tuple *tuple)
+{
+    uint8_t input[36];
+    memcpy(input, tuple->local.bytes, 16);
+    memcpy(input + 16, tuple->remote.bytes, 16);
+    wire_put16(input + 32, tuple->local_port);
+    wire_put16(input + 34, tuple->remote_port);
+    return (uint32_t)hash_sip13(fleet->bucket_key, span_make(input, sizeof input));
 }
 
 const struct fleet_node *fleet_of_site(const struct fleet *fleet, uint8_t site, uint32_t hash)

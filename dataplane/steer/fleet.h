@@ -22,7 +22,9 @@ struct fleet_node {
 };
 
 struct fleet {
-    struct owner_identity me;           /* for tcp, too */
+    struct owner_identity me; /* for tcp, too */
+    bool keep;                /* do not send strangers' packets to their owner */
+    uint64_t bucket_key[2];
     struct owner_keys tunnel;           /* the first seals, all open */
     struct owner_slots live;            /* slots of nodes, ours among them */
     struct owner_sites sites;           /* sites with nodes, ours among them */
@@ -43,6 +45,10 @@ static inline const struct fleet_node *fleet_find(const struct fleet *fleet, uns
     unsigned place = slot < OWNER_SLOTS ? fleet->place[slot] : FLEET_NOBODY;
     return place == FLEET_NOBODY ? NULL : &fleet->nodes[place];
 }
+
+/* The same number on every node of the fleet for the same connection; tuple as we see it. Buckets are
+ * chosen by it, not by the port's hash, whose key is each node's own. */
+uint32_t fleet_bucket(const struct fleet *fleet, const struct ip_tuple *tuple);
 
 /* The node of a site that a hash falls on: any does, it knows its site's buckets. NULL: no such site. */
 const struct fleet_node *fleet_of_site(const struct fleet *fleet, uint8_t site, uint32_t hash);

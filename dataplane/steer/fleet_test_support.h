@@ -30,6 +30,7 @@ static inline struct tables_owners *test_fleet_table(const struct test_node node
                                 .key_count = TABLES_KEY_USES * keys,
                                 .key_offset = (uint32_t)at_keys};
     memset(t->owners, 0xff, 2 * sizeof(uint16_t[4]));
+    memcpy(t->bucket_secret, &seed, sizeof seed);
     struct tables_node *n = (struct tables_node *)(void *)((uint8_t *)t + at_nodes);
     struct tables_key *k = (struct tables_key *)(void *)((uint8_t *)t + at_keys);
     for (unsigned i = 0; i < count; i++) {
@@ -51,6 +52,18 @@ static inline struct tables_owners *test_fleet_table(const struct test_node node
         }
     tg_assert(tables_owners_valid(t, bytes));
     return t;
+}
+
+/* Both buckets' owners, newest first. */
+static inline void test_fleet_buckets(struct tables_owners *t, uint16_t newest, uint16_t second,
+                                      uint16_t third, uint16_t oldest)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        t->owners[i][0] = newest;
+        t->owners[i][1] = second;
+        t->owners[i][2] = third;
+        t->owners[i][3] = oldest;
+    }
 }
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Whose packet is it? Verdicts for a filtered burst. Called by worker. Knows addresses (net) and
- * the bucket table, nothing of connections: the ladder's step 1, the local flow table, comes with
- * the owner cookies. Floor 2.
+ * the bucket table; what a fleet changes is in steer_fleet.c. Floor 2.
  */
-#include "steer/steer.h"
+#include "steer/steer_internal.h"
 
 #define OWNER_NONE 0xffffu
 
@@ -18,7 +17,7 @@ static bool bucket_is_empty(const uint16_t owners[4])
     return (owners[0] & owners[1] & owners[2] & owners[3]) == OWNER_NONE;
 }
 
-static enum buf_verdict drop_for(struct buf *b, enum tg_counter reason)
+enum buf_verdict steer_drop_for(struct buf *b, enum tg_counter reason)
 {
     b->reason = (uint16_t)reason;
     return BUF_DROP;
@@ -27,13 +26,12 @@ static enum buf_verdict drop_for(struct buf *b, enum tg_counter reason)
 /* A packet of a connection that no node can have: a reset at once beats a hang (architecture,
  * ladder step 6). But a SYN loses nothing by waiting: its sender repeats it after a second, when
  * the bucket may have an owner again; and a RST is never answered (RFC 9293 s3.5.2). */
-static enum buf_verdict steer_ownerless(struct buf *b)
+enum buf_verdict steer_ownerless(struct buf *b)
 {
-    return wire_tcp(b).flags & (TCP_SYN | TCP_RST) ? drop_for(b, TG_C_steer_drop) : BUF_RST;
+    return wire_tcp(b).flags & (TCP_SYN | TCP_RST) ? steer_drop_for(b, TG_C_steer_drop) : BUF_RST;
 }
 
-/* The worker of this node that serves the hash. */
-static enum buf_verdict steer_to_worker(const struct steer *steer, struct buf *b, uint32_t hash)
+enum buf_verdict steer_to_worker(const struct steer *steer, struct buf *b, uint32_t hash)
 {
     unsigned worker = steer_worker_of(hash, steer->workers);
     if (worker == steer->worker)
@@ -44,6 +42,8 @@ static enum buf_verdict steer_to_worker(const struct steer *steer, struct buf *b
 
 static enum buf_verdict steer_tcp(const struct steer *steer, struct buf *b)
 {
+    if (steer->fleet)
+        return steer_fleet_tcp(steer, b);
     if (steer->owners) {
         const uint16_t *owners = bucket_owners(steer->owners, b->rx_hash);
         if (bucket_is_empty(owners))
@@ -63,24 +63,23 @@ static enum buf_verdict steer_icmp(const struct steer *steer, struct buf *b)
     struct net_icmp_error error;
     if (net_icmp_quote(b, &error) != TG_OK)
         return BUF_LOCAL; /* net answers an echo, and counts the rest */
+    if (steer->fleet)
+        return steer_fleet_icmp(steer, b, &error);
     return steer_to_worker(steer, b, wire_tuple_hash(steer->toeplitz, &error.tuple));
 }
 
-static enum buf_verdict steer_one(const struct steer *steer, struct buf *b)
+enum tg_counter steer_check_addresses(const struct steer *steer, const struct buf *b)
 {
-    if (b->flags & BUF_HANDED_OVER)
-        return BUF_LOCAL;
-    if (!net_accepts_mac(steer->net, b))
-        return drop_for(b, TG_C_net_not_for_us);
-    if (b->ip_version == 0)
-        return BUF_LOCAL;
     struct ip_addr destination = wire_destination(b), source = wire_source(b);
-    if (destination.bytes[0] == 0xff) /* wire_parse lets only ICMPv6 through to a group */
-        return BUF_LOCAL;
     if (!net_is_local(steer->net, &destination))
-        return drop_for(b, TG_C_net_not_for_us);
+        return TG_C_net_not_for_us;
     if (net_is_local(steer->net, &source) || net_is_broadcast(steer->net, &source))
-        return drop_for(b, TG_C_net_address);
+        return TG_C_net_address;
+    return TG_C_none;
+}
+
+enum buf_verdict steer_by_protocol(const struct steer *steer, struct buf *b)
+{
     switch (b->ip_proto) {
     case IP_PROTO_TCP:
         return steer_tcp(steer, b);
@@ -90,6 +89,35 @@ static enum buf_verdict steer_one(const struct steer *steer, struct buf *b)
     default:
         return BUF_PUNT;
     }
+}
+
+/* Another worker has checked it. In a fleet it is for us, whose flow table it concerns, to say whose
+ * connection it is. */
+static enum buf_verdict steer_handed_over(const struct steer *steer, struct buf *b)
+{
+    bool stranger = b->ip_version != 0 && b->ip_proto != IP_PROTO_UDP;
+    return steer->fleet && stranger ? steer_by_protocol(steer, b) : BUF_LOCAL;
+}
+
+static enum buf_verdict steer_one(const struct steer *steer, struct buf *b, tg_ns now)
+{
+    if (b->flags & BUF_HANDED_OVER)
+        return steer_handed_over(steer, b);
+    b->path.ingress = OWNER_SLOT_NONE;
+    b->path.hops = b->path.tries = 0;
+    if (!net_accepts_mac(steer->net, b))
+        return steer_drop_for(b, TG_C_net_not_for_us);
+    if (b->ip_version == 0)
+        return BUF_LOCAL;
+    if (b->ip_version == 6 &&
+        wire_ip(b)[24] == 0xff) /* wire_parse lets only ICMPv6 through to a group */
+        return BUF_LOCAL;
+    enum tg_counter reason = steer_check_addresses(steer, b);
+    if (reason != TG_C_none)
+        return steer_drop_for(b, reason);
+    if (steer->fleet && tunnel_is(b) && steer_is_own(steer, b))
+        return steer_fleet_tunnel(steer, b, now);
+    return steer_by_protocol(steer, b);
 }
 
 /* DROP is counted by whoever drops, under buf.reason. */
@@ -102,7 +130,7 @@ void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_
 {
     tg_assert(steer->workers > 0 && steer->worker < steer->workers);
     for (unsigned i = 0; i < n; i++) {
-        enum buf_verdict verdict = steer_one(steer, burst[i]);
+        enum buf_verdict verdict = steer_one(steer, burst[i], now);
         burst[i]->verdict = (uint8_t)verdict;
         if (verdict != BUF_DROP)
             stats_count(steer->stats, verdict_counter[verdict]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Whose packet is it? One look-up stage that gives every packet its verdict: LOCAL, CORE, NODE,
- * RST, PUNT, DROP. With one node the bucket table names this node only; the ladder (architecture,
- * "owner cookies") grows here. Floor 2: contract, net.
+ * RST, PUNT, DROP. With one node the bucket table names this node only; in a fleet the ladder
+ * (ladder.h) finds the owner of a stranger's packet, and the tunnel (tunnel.h) carries it there.
+ * Floor 2: contract, net.
  */
 #ifndef DATAPLANE_STEER_STEER_H
 #define DATAPLANE_STEER_STEER_H
@@ -10,6 +11,8 @@
 #include "base/stats.h"
 #include "contract/tables.h"
 #include "net/net.h"
+#include "steer/fleet.h"
+#include "steer/limits.h"
 
 struct steer {
     const struct tables_owners *owners; /* in force; NULL: this node owns all */
@@ -19,13 +22,21 @@ struct steer {
     unsigned worker, workers;
     uint16_t node_slot;  /* this node's owner slot */
     bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
+
+    /* In a fleet; fleet NULL: there is none, and the rest is not looked at. `owners` is then the table
+     * that the fleet was built from. */
+    const struct fleet *fleet;
+    struct steer_limits *limits; /* written by steer_forward */
+    /* This worker's flow table: does it have the connection (or its TIME-WAIT)? tcp_owns. */
+    bool (*owns)(const void *arg, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow);
+    const void *owns_arg;
+    int64_t wall_offset_ns; /* CLOCK_REALTIME minus worker clock, as of this turn */
 };
 
-/* Set burst[i]->verdict (and worker with BUF_CORE, flow with BUF_NODE, reason with BUF_DROP) for n
- * filtered packets. Frees nothing, moves nothing: the worker sorts by verdict, and counts
+/* Set burst[i]->verdict (and worker with BUF_CORE, flow and path with BUF_NODE, reason with BUF_DROP)
+ * for n filtered packets. Frees nothing, moves nothing: the worker sorts by verdict, and counts
  * buf.reason when it drops; the other verdicts are counted here (steer_local ... steer_rst). ARP
- * and ND are LOCAL with ip_version 0 or protocol ICMPv6; the worker gives them to net. Frames with
- * BUF_HANDED_OVER become LOCAL.
+ * and ND are LOCAL with ip_version 0 or protocol ICMPv6; the worker gives them to net.
  *
  *   to another's MAC or address                   DROP net_not_for_us
  *   source one of ours or a subnet's broadcast    DROP net_address
@@ -36,8 +47,25 @@ struct steer {
  *     us, or no table                             by the hash: LOCAL, CORE (spread_by_port: LOCAL)
  *     another slot                                NODE
  *     nobody, and no former owner either          RST; a SYN or RST is DROP steer_drop
+ *   from another worker (BUF_HANDED_OVER)         LOCAL
+ *
+ * In a fleet, instead of the last two:
+ *   TCP to our own tunnel address                 as if we were alone
+ *   TCP, by the hash                              CORE; at the worker that the hash names:
+ *     this worker has the connection              LOCAL
+ *     a SYN: its bucket's newest owner            LOCAL, NODE; nobody: DROP steer_drop
+ *     else the ladder                             NODE; nobody: RST (a RST: DROP steer_drop)
+ *   ICMP error, connection not here               the ladder: NODE; nobody: LOCAL
+ *   UDP to our tunnel address and port            opened (DROP steer_tunnel_...), then the packet inside,
+ *                                                 as above, but what is nobody's goes back to its
+ *                                                 ingress: NODE
+ *   returned to us, the ingress                   the ladder's next rung: NODE; nobody: RST
  */
 void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now);
+
+/* Send a packet with verdict NODE through the tunnel: sealed in place, routed by net like any other.
+ * TG_C_none: the reference is taken over. Else the reason to drop it, and it is the caller's still. */
+enum tg_counter steer_forward(const struct steer *steer, struct net *net, struct buf *b, tg_ns now);
 
 /* The worker of this node that serves a hash: the shape of a NIC's 128-entry redirection table
  * filled round robin, so that software hand-off, RSS and port choice agree. */

@@ -1,31 +1,46 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * libFuzzer target for what arrives on the tunnel's port, and for the options that steer reads. An input is
- * a way to make a frame; then it is opened, stripped and parsed, as steer does. The MAC stops a fuzzer at
- * once, so most inputs are sealed with the right key after they have been damaged.
+ * libFuzzer target for what arrives on the tunnel's port, and for what steer reads of strangers' packets. An
+ * input is a way to make a frame; then steer says whose it is, and it is forwarded or returned. The MAC stops
+ * a fuzzer at once, so most inputs are sealed with the right key after they have been damaged.
  *
  *   byte 0    bit 0 outer IPv4, 1 not sealed, 2 damaged after sealing, 3 a returned packet,
- *             4 header fields from the input (8 bytes), 5 raw bytes inside instead of a TCP packet
+ *             4 header fields from the input (8 bytes), 5 raw bytes inside instead of a TCP packet,
+ *             6 no tunnel: straight from outside, 7 an ICMP error that quotes the TCP packet
  *   then      header fields, if so; damage: offset and mask, if so
- *   rest      inside: raw, or ports (4), ACK (4), options (up to 40)
+ *   rest      inside: raw, or ports (4), ACK (4), flags (1), options (up to 40)
  */
 #include "steer/fleet_test_support.h"
+#include "steer/steer.h"
 #include "steer/tunnel.h"
 
-enum { OUTER4 = 1, UNSEALED = 2, DAMAGED = 4, RETURNED = 8, FIELDS = 16, RAW = 32 };
+enum {
+    OUTER4 = 1,
+    UNSEALED = 2,
+    DAMAGED = 4,
+    RETURNED = 8,
+    FIELDS = 16,
+    RAW = 32,
+    STRAIGHT = 64,
+    QUOTE = 128
+};
 #define NOW_MS 1700000000000u
 
 static const struct test_node nodes[] = {
     {1, 1, "192.0.2.1", "2001:db8::1"},
     {2, 2, "192.0.2.2", "2001:db8::2"},
+    {3, 2, "192.0.2.3", "2001:db8::3"},
 };
+static struct tables_owners *table;
 static struct fleet fleet;
 static struct toeplitz toeplitz;
 
 static void world_make(void)
 {
-    struct tables_owners *t = test_fleet_table(nodes, 2, 1, 1);
-    tg_assert(fleet_build(&fleet, t, 2) == TG_OK);
-    free(t);
+    table = test_fleet_table(nodes, 3, 1, 1);
+    test_fleet_buckets(table, 2, 3, OWNER_SLOT_NONE, OWNER_SLOT_NONE);
+    memset(table->owners[1], 0xff, sizeof table->owners[1]);
+    table->owners[1][0] = 3; /* one bucket is ours, one is the other's */
+    tg_assert(fleet_build(&fleet, table, 2) == TG_OK);
     test_toeplitz_init(&toeplitz, 1);
 }
 
@@ -36,39 +51,64 @@ static struct buf *frame_make(struct buf_pool *pool, struct buf *b, bool outer4)
                          .destination = fleet.nodes[1].address[outer4 ? FLEET_IP4 : FLEET_IP6],
                          .proto = IP_PROTO_UDP};
     test_frame_finish(b, ip, TUNNEL_CHECKSUM);
-    struct buf *tight = test_buf_tight(pool, b->data, b->len);
+    struct buf *exact = test_buf_tight(pool, b->data, b->len);
     buf_unref(pool, b);
-    return tight;
+    return exact;
 }
 
-static void packet_look(struct buf *b)
+/* Every third connection is ours. */
+static bool owns(const void *arg, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow)
 {
-    if (wire_parse(b, &toeplitz) != TG_C_none || b->ip_proto != IP_PROTO_TCP)
-        return;
-    uint32_t value, echo;
-    uint16_t slot;
-    uint8_t sites[OWNER_SITES_FOUND];
-    struct ip_tuple t = wire_tuple(b);
-    struct tcp_segment s = wire_tcp(b);
-    if (owner_cookie_timestamps(s.options, &value, &echo) &&
-        owner_cookie_slot(&fleet.me.owner, &fleet.live, &t, echo, &slot))
-        tg_assert(slot == 1 || slot == 2);
-    tg_assert(owner_cookie_sites(&fleet.me.owner, &fleet.sites, &t, s.ack - 1, sites) <= 2);
+    *flow = 0;
+    return tuple->remote_port % 3 == 0;
 }
 
-static void frame_open(struct buf *b)
+static struct net *net_make(struct buf_pool *pool, struct stats *stats)
 {
-    struct tunnel_header h;
-    if (wire_parse(b, &toeplitz) != TG_C_none || !tunnel_is(b))
-        return;
-    if (tunnel_open(&fleet, b, NOW_MS, &h) != TG_C_none)
-        return;
-    tg_assert(h.receiver == 2 && h.sender == 1 && h.hops >= 1 && h.hops <= TUNNEL_HOPS_MAX);
-    tg_assert((h.kind == TUNNEL_RETURNED) == (h.ingress == 2));
-    uint16_t before = b->len;
-    tunnel_strip(b);
-    tg_assert(b->len < before && b->len >= ETH_BYTES + IP4_BYTES);
-    packet_look(b);
+    struct net *net;
+    struct net_config c = {.port_count = 1, .address_count = 4};
+    memcpy(c.ports[0].mac, test_mac_ours, 6);
+    c.ports[0].mtu = 1500;
+    for (unsigned family = 0; family < FLEET_FAMILIES; family++)
+        c.addresses[family] =
+            (struct net_address){fleet.nodes[1].address[family], family ? 64 : 96 + 24, 0};
+    c.addresses[2] = (struct net_address){test_addr("203.0.113.1"), 128, 0};
+    c.addresses[3] = (struct net_address){test_addr("2001:db8:f::1"), 128, 0};
+    tg_assert(net_create(&c, pool, stats, &toeplitz, 1, NULL, NULL, &net) == TG_OK);
+    return net;
+}
+
+/* Whose is it? Takes b. */
+static void frame_steer(struct buf_pool *pool, struct buf *b)
+{
+    static struct steer_limits limits;
+    static const uint64_t key[2] = {1, 2};
+    struct stats stats = {{0}};
+    struct net *net = net_make(pool, &stats);
+    struct steer steer = {.owners = table,
+                          .net = net,
+                          .toeplitz = &toeplitz,
+                          .stats = &stats,
+                          .workers = 1,
+                          .node_slot = 2,
+                          .fleet = &fleet,
+                          .limits = &limits,
+                          .owns = owns,
+                          .wall_offset_ns = (int64_t)(NOW_MS * TG_MS)};
+    steer_limits_init(&limits, 1000, 1000, key);
+    if (wire_parse(b, &toeplitz) != TG_C_none) {
+        buf_unref(pool, b);
+    } else {
+        steer_burst(&steer, &b, 1, 0);
+        tg_assert(b->verdict != BUF_PASS && b->verdict != BUF_CORE);
+        tg_assert(b->verdict != BUF_DROP || b->reason != TG_C_none);
+        tg_assert(b->verdict != BUF_NODE || b->flow == 1 || b->flow == 3);
+        if (b->verdict != BUF_NODE || steer_forward(&steer, net, b, 0) != TG_C_none)
+            buf_unref(pool, b);
+    }
+    for (struct buf *out; net_take(net, &out, 1);)
+        buf_unref(pool, out);
+    net_destroy(net);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -103,14 +143,23 @@ static struct buf *inside_make(struct buf_pool *pool, uint8_t how, struct span_r
         return n < IP4_BYTES || n > 1400 ? NULL : test_buf(pool, r->at, n);
     }
     bool is4 = span_reader_left(r) & 1;
-    struct ip_tuple t = {test_addr(is4 ? "203.0.113.1" : "2001:db8:f::1"),
-                         test_addr(is4 ? "198.51.100.7" : "2001:db8:9::7"), 0, 0};
-    t.local_port = span_read_be16(r);
-    t.remote_port = span_read_be16(r);
+    struct ip_addr service = test_addr(is4 ? "203.0.113.1" : "2001:db8:f::1");
+    struct ip_addr client = test_addr(is4 ? "198.51.100.7" : "2001:db8:9::7");
+    struct ip_tuple t = {service, client, span_read_be16(r), span_read_be16(r)};
     uint32_t ack = span_read_be32(r);
+    uint8_t flags = span_read_u8(r);
     struct span options = span_slice(span_make(r->at, span_reader_left(r)), 0, 40);
     options.len &= ~(size_t)3;
-    struct buf *made = test_frame_tcp(pool, &t, 1, ack, TCP_ACK, 1, options, SPAN_EMPTY);
+    if (how & QUOTE) /* what we sent */
+        t = (struct ip_tuple){client, service, t.remote_port, t.local_port};
+    struct buf *made = test_frame_tcp(pool, &t, ack, ack, flags, 1, options, SPAN_EMPTY);
+    if (how & QUOTE) {
+        struct buf *error =
+            test_frame_icmp(pool, &client, &service, is4 ? 3 : 2, is4 ? 4 : 0, 1300,
+                            span_make(made->data + ETH_BYTES, made->len - (size_t)ETH_BYTES));
+        buf_unref(pool, made);
+        made = error;
+    }
     struct buf *b = test_buf(pool, made->data + ETH_BYTES, made->len - (size_t)ETH_BYTES);
     buf_unref(pool, made);
     return b;
@@ -125,13 +174,18 @@ static void frame_run(struct buf_pool *pool, uint8_t how, struct span_reader *r)
     struct buf *b = inside_make(pool, how, r);
     if (!b)
         return;
+    if (how & STRAIGHT) {
+        b->data[offset % b->len] ^= mask;
+        wire_emit_ethernet(b, test_mac_ours, test_mac_peer,
+                           b->data[0] >> 4 == 4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
+        frame_steer(pool, b);
+        return;
+    }
     if (!(how & UNSEALED))
         tunnel_seal(b, &h, &fleet.tunnel.key[0], &fleet.nodes[0].address[family],
                     &fleet.nodes[1].address[family]);
     b->data[offset % b->len] ^= mask;
-    b = frame_make(pool, b, how & OUTER4);
-    frame_open(b);
-    buf_unref(pool, b);
+    frame_steer(pool, frame_make(pool, b, how & OUTER4));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
