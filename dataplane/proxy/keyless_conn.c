@@ -78,7 +78,7 @@ void key_conn_free(struct proxy *p, struct key_conn *conn)
 static void endpoint_rest(struct proxy *p, struct endpoint *endpoint, bool lived)
 {
     tg_ns wait = endpoint->wait ? 2 * endpoint->wait : KEYLESS_WAIT;
-    endpoint->wait = lived ? 0 : wait < KEYLESS_WAIT_IDLE ? wait : KEYLESS_WAIT_IDLE;
+    endpoint->wait = lived ? 0 : wait < KEYLESS_WAIT_MAX ? wait : KEYLESS_WAIT_MAX;
     endpoint->lost_at = p->now;
 }
 
@@ -86,8 +86,8 @@ static bool endpoint_ready(const struct proxy *p, const struct key_server *serve
                            const struct endpoint *endpoint)
 {
     tg_ns wait = endpoint->wait;
-    if (server->ops > 0 && wait > KEYLESS_WAIT_BUSY)
-        wait = KEYLESS_WAIT_BUSY;
+    if (server->ops > 0 && wait > KEYLESS_WAIT)
+        wait = KEYLESS_WAIT;
     return p->now - endpoint->lost_at >= wait;
 }
 

@@ -32,9 +32,8 @@
 #define KEYLESS_SILENCE    (4 * TG_S)    /* nothing heard for so long after we spoke: it is dead */
 #define KEYLESS_TICK       (20 * TG_MS)  /* of deadlines, while anything waits */
 #define KEYLESS_REST       (500 * TG_MS) /* else */
-#define KEYLESS_WAIT       (250 * TG_MS) /* before connecting again, doubled each time ... */
-#define KEYLESS_WAIT_BUSY  (1 * TG_S)    /* ... up to this while operations wait, */
-#define KEYLESS_WAIT_IDLE  (30 * TG_S)   /* or to this */
+#define KEYLESS_WAIT       (250 * TG_MS) /* before connecting again; doubled each time, ... */
+#define KEYLESS_WAIT_MAX   (30 * TG_S)   /* ... up to this, unless operations wait */
 
 struct endpoint {
     struct keyless_address at;

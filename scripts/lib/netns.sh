@@ -92,7 +92,7 @@ net_edge_tap() {
 # net_down: every namespace of this run. Devices go with their namespaces.
 net_down() {
     local name
-    for name in client origin edge router; do
+    for name in client origin edge premises router; do
         if [[ -e /run/netns/$net_prefix-$name ]]; then
             ip netns delete "$net_prefix-$name" 2>/dev/null || true
         fi

@@ -66,9 +66,9 @@ suite_system() {
     local device tests=$root/tests/system
     ui_need_root "scripts/test"
     system_passed=0 system_failed=0
-    build_ninja release dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl
+    build_ninja release dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl tls/keyserver/tidegate-keyserver
     for device in tap af-xdp; do
-        system_part "$device, 2 workers, 1 queue" "$root/scripts/run" "--$device" --workers 2 --queues 1 --keep-build -- \
+        system_part "$device, 2 workers, 1 queue" "$root/scripts/run" "--$device" --workers 2 --queues 1 --premises --keep-build -- \
             "${system_pytest[@]}" "--rootdir=$tests" "--ignore=$tests/outside" "$tests"
     done
     system_part "scripts/run" "${system_pytest[@]}" "--rootdir=$tests" "$tests/outside"
