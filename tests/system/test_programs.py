@@ -97,6 +97,7 @@ def test_busy_region(note):
     assert curl(URL + "/").status == 200
 
 
+@pytest.mark.dpdk
 def test_missing_hugepages(tmp_path, note):
     path = private_config(tmp_path)
     with open(path) as file:
@@ -109,6 +110,7 @@ def test_missing_hugepages(tmp_path, note):
     assert "hugepages" in said
 
 
+@pytest.mark.dpdk
 @pytest.mark.last
 def test_missing_rights(open_path, note):
     os.chmod(open_path, 0o777)
