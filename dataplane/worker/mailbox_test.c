@@ -226,6 +226,30 @@ static void certificate_that_does_not_parse_is_refused(void **state)
     assert_null(got.object);
 }
 
+static void key_server_that_is_not_usable_is_refused(void **state)
+{
+    struct {
+        struct tables_certificates table;
+        struct tables_keyserver one;
+        char text[64];
+    } block = {.table.header = {TABLES_CERTIFICATES, sizeof block, 0}, .table.keyserver_count = 1};
+    struct mail got;
+    uint64_t number;
+    uint32_t at = (uint32_t)offsetof(__typeof__(block), text);
+    block.table.keyserver_offset = (uint32_t)offsetof(__typeof__(block), one);
+    memcpy(block.text, "keys.example no PEM at all", 26);
+    block.one.server_name = (struct tables_string){at, 12};
+    block.one.ca_pem = (struct tables_string){at + 13, 13};
+    block.one.address_count = 1;
+    assert_int_equal(region_publish(&region, TABLES_CERTIFICATES, &block, sizeof block, &number),
+                     TG_OK);
+    assert_true(mailbox_ask(&mail, TABLES_CERTIFICATES, number));
+    housekeeping_turn(&housekeeping);
+    assert_true(mailbox_next(&mail, &got));
+    assert_int_equal(got.result, TG_BAD_INPUT);
+    assert_null(got.object);
+}
+
 static void restarted_workers_find_what_is_published(void **state)
 {
     uint64_t number = publish_rules(3);
@@ -249,6 +273,7 @@ int main(void)
         cmocka_unit_test(program_is_opened_prepared_and_closed),
         cmocka_unit_test(damaged_program_is_refused),
         cmocka_unit_test(certificate_that_does_not_parse_is_refused),
+        cmocka_unit_test(key_server_that_is_not_usable_is_refused),
         cmocka_unit_test(restarted_workers_find_what_is_published),
     };
     return cmocka_run_group_tests(tests, start, stop);
