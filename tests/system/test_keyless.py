@@ -171,6 +171,44 @@ def test_connections_stay_when_certificates_change():
     assert counters["keyless_connects"] == counters["keyless_lost"] == 0
 
 
+# --- the key server as a program ------------------------------------------------------------------------------------
+
+def test_key_server_has_no_rights():
+    with open(f"/proc/{KeyServer.pid}/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    assert "0" not in status["Uid"].split() and "0" not in status["Gid"].split()
+    assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert run("cat", f"/proc/{KeyServer.pid}/limits").stdout.split("Max core file size")[1].split()[:2] == ["0", "0"]
+
+
+def test_key_server_reload():
+    """Without rights it cannot read the keys again: it says so and goes on with what it has."""
+    with open(os.path.join(LOG_DIR, "keyserver.log")) as log:
+        log.seek(0, os.SEEK_END)
+        os.kill(KeyServer.pid, signal.SIGHUP)
+        assert wait_for(lambda: "not reloaded, the old configuration stays: " in log.read(), 5)
+    visit("ec.keyless.test")
+
+
+@pytest.mark.parametrize("line,said", [
+    ("port = 0;", "1: port: must be in 1..65535"),
+    ("colour = 1;", "1: colour: unknown key"),
+    ("user = \"nobody-here\";", " user: does not exist"),
+    ("user = \"\";", " user: started as root: name the user to become"),
+    ("user = \"root\";", " user: is root: name another one"),
+    ("audit = \"/nowhere/x\";", "/nowhere/x: cannot be opened for appending"),
+])
+def test_key_server_refuses_its_configuration(tmp_path, line, said):
+    path = tmp_path / "k.conf"
+    with open(f"{PREMISES}/keyserver.conf") as file:
+        rest = re.sub(line.split()[0] + " = [^;]*;", "", file.read()).replace("port = 2407;", "port = 2408;")
+    path.write_text(line + "\n" + rest.replace('address = "198.18.0.1"', 'address = "127.0.0.1"'))
+    done = run("tidegate-keyserver", "-c", str(path), timeout=10)
+    assert done.returncode == 2 and said in done.stderr.splitlines()[-1], done.stderr
+    assert run("tidegate-keyserver", "-c", str(tmp_path / "none.conf")).returncode == 2
+    assert run("tidegate-keyserver").returncode == 2
+
+
 # --- where the key is not -------------------------------------------------------------------------------------------
 
 def der_integers(der):
