@@ -21,6 +21,7 @@
 #include "base/stats.h"
 #include "base/timer.h"
 #include "net/net.h"
+#include "net/owner_cookie.h"
 
 struct tcp;
 
@@ -87,6 +88,17 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
                        const void *tx_done_arg, struct tcp **tcp);
 /* Abort everything without a packet, give every buffer back. */
 void tcp_destroy(struct tcp *tcp);
+
+/* Who this node is to its fleet: what strangers' packets are recognised by (net/owner_cookie.h). */
+struct tcp_owner {
+    struct owner_identity me;
+    /* Bytes of a path's MTU that the MSS which we offer leaves free, so that a peer's full segment fits into
+     * the tunnel: to IPv4 and to IPv6 peers. */
+    uint16_t reserve[2];
+};
+/* From now on new connections carry the owner's cookie in timestamps and ISN; those that live keep what they
+ * have, under whatever key. NULL: no fleet. owner is copied. */
+void tcp_use_owner(struct tcp *tcp, const struct tcp_owner *owner);
 
 /* --- packets and time: called by worker ------------------------------------------------------- */
 

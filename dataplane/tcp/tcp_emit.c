@@ -2,7 +2,7 @@
  * Write TCP headers and hand segments to net. Decides nothing: tcp_out and the answers of tcp_in do.
  * Every segment with an ACK settles what was owed, so that ACKs merge with data.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_owner.h"
 
 #define CHECKSUM_OFFSET 16 /* in the TCP header */
 
@@ -100,7 +100,7 @@ static void header_options(struct tcp_pcb *pcb, struct header *h, uint32_t paylo
     uint32_t room = pcb->mtu > used ? (pcb->mtu - used) & ~3u : 0;
     if (tcp_has(pcb, TCP_F_TIMESTAMPS)) {
         o.has_timestamps = true;
-        o.ts_value = tcp_timestamp(pcb->ts_offset, now);
+        o.ts_value = tcp_pcb_timestamp(pcb, now);
         o.ts_echo = pcb->ts_recent;
         room = u32_max(room, TCP_TIMESTAMPS_BYTES);
     }
@@ -146,7 +146,7 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         .has_wscale = !answer || tcp_has(pcb, TCP_F_WSCALE),
         .wscale = tcp->rcv_scale,
         .has_timestamps = !answer || tcp_has(pcb, TCP_F_TIMESTAMPS),
-        .ts_value = tcp_timestamp(pcb->ts_offset, now),
+        .ts_value = tcp_pcb_timestamp(pcb, now),
         .ts_echo = answer ? pcb->ts_recent : 0,
         .sack_permitted = !answer || tcp_has(pcb, TCP_F_SACK),
     };

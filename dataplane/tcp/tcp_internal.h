@@ -7,6 +7,7 @@
  *     tcp_ack        snd_una, send window, round-trip time        -> tcp_loss, tcp_sack, tcp_cong
  *     tcp_reassembly payload into the receive queue
  *     tcp_timewait   the 32-byte records that outlive connections
+ *   tcp_owner      ISN and timestamps: secrets of a tuple, or the owner's cookie
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
  *   tcp_timer      deadlines of a connection behind its one wheel timer
  *   tcp_user       reads, writes, closes
@@ -70,6 +71,7 @@ enum tcp_flag_bit {
     TCP_F_PROBE = 1u << 19,    /* send a zero window probe */
     TCP_F_OVERRIDE = 1u << 20, /* silly-window override: send what fits (RFC 9293 s3.8.6.2.1) */
     TCP_F_SYN_LOST = 1u << 21, /* our SYN or SYN-ACK was sent more than once */
+    TCP_F_OWNER = 1u << 22,    /* timestamps and ISN are an owner's cookie */
 };
 
 /* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
@@ -150,8 +152,8 @@ struct tcp_pcb {
 
     /* cold */
     uint32_t iss, irs;
-    uint32_t fin_seq; /* the peer's FIN, with TCP_F_FIN_SEEN */
-    uint32_t ts_offset;
+    uint32_t fin_seq;   /* the peer's FIN, with TCP_F_FIN_SEEN */
+    uint32_t ts_offset; /* with TCP_F_OWNER the cookie, its clock moved by the bytes sent */
     uint32_t snd_wnd_max;
     uint32_t snd_segments; /* frames in the send queue */
     uint32_t rcv_frames;   /* frames in the receive queue */
@@ -164,6 +166,7 @@ struct tcp_pcb {
     uint16_t events;   /* enum tcp_event_bit to report */
     uint8_t retries;   /* retransmissions or probes in a row without progress */
     uint8_t error;     /* enum tg_err of CLOSED */
+    uint32_t ts_mark;  /* TCP_F_OWNER: snd_una at the last tick by bytes */
     uint64_t cc[6];    /* private to the congestion control */
 } TG_CACHE_ALIGN;
 
@@ -178,8 +181,8 @@ static_assert(sizeof(struct tcp_pcb) == 8 * TG_CACHE_LINE, "a connection");
 struct tcp_tw {
     uint32_t snd_nxt, rcv_nxt;
     uint32_t ts_recent;
-    uint32_t expiry; /* TW_FLAGS in the low bits, milliseconds of worker clock above */
-    uint32_t hash;
+    uint32_t expiry;  /* TW_FLAGS in the low bits, milliseconds of worker clock above */
+    uint32_t ts_last; /* TW_OWNER: TSval of our last segment */
     uint32_t local4_be, remote4_be; /* network order, as stored in the address */
     uint16_t local_port, remote_port;
 };
@@ -200,6 +203,8 @@ struct tcp_listener {
 
 struct tcp {
     struct tcp_config config; /* defaults filled in */
+    struct tcp_owner owner;
+    bool has_owner;
     struct net *net;
     struct buf_pool *pool;
     struct timer_wheel *wheel;
@@ -360,9 +365,10 @@ tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb);
 
 /* --- tcp_open.c ------------------------------------------------------------------------------ */
 const struct tcp_listener *tcp_listener_find(const struct tcp *tcp, uint16_t port);
-/* A SYN for a listener: make a connection in SYN-RECEIVED. isn_floor: TIME-WAIT's snd_nxt + gap. */
+struct tcp_floor;
+/* A SYN for a listener: make a connection in SYN-RECEIVED. floor: TIME-WAIT's; NULL: there was none. */
 void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
-                      const uint32_t *isn_floor);
+                      const struct tcp_floor *floor);
 /* RFC 9293 s3.10.7.3. */
 void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
 /* SYN-RECEIVED or SYN-SENT -> ESTABLISHED. */
@@ -371,11 +377,14 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 void tcp_mss_update(struct tcp_pcb *pcb);
 /* The MSS that we offer to a path of this mtu. */
 uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb);
-/* ISN and timestamp offset of a tuple (RFC 6528 s3, RFC 7323 s5.4). */
+
+/* --- tcp_owner.c ------------------------------------------------------------------------------- */
+/* ISN and timestamp offset of a tuple (RFC 6528 s3, RFC 7323 s5.4), where there is no fleet. */
 struct tcp_secrets {
     uint32_t isn, ts_offset;
 };
 struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now);
+/* The rest of its face is in tcp_owner.h. */
 
 /* --- tcp_in.c ---------------------------------------------------------------------------------- */
 /* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */

@@ -3,29 +3,11 @@
  * (tcp_listen, tcp_connect) and by tcp_in. Sends nothing itself: it marks SYNs as wished, tcp_out
  * sends them.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_owner.h"
 
 #define PORT_FIRST     32768u /* ephemeral range without pick_port: Linux's */
 #define PORT_COUNT     28232u
 #define PORT_TRIES_MAX 4096u
-#define ISN_TICK       (4 * TG_US) /* RFC 6528 s3 */
-
-/* --- secrets --------------------------------------------------------------------------------------- */
-
-struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now)
-{
-    uint64_t h = hash_sip24(tcp->config.isn_key, span_make(tuple, sizeof *tuple));
-    return (struct tcp_secrets){.isn = (uint32_t)(now / ISN_TICK) + (uint32_t)h,
-                                .ts_offset = (uint32_t)(h >> 32)};
-}
-
-static void secrets_apply(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
-{
-    struct tcp_secrets s = tcp_secrets_of(tcp, &pcb->tuple, now);
-    pcb->iss = s.isn;
-    pcb->ts_offset = s.ts_offset;
-    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = pcb->iss;
-}
 
 /* --- segment size ------------------------------------------------------------------------------------ */
 
@@ -36,7 +18,7 @@ static uint32_t ip_bytes(const struct tcp_pcb *pcb)
 
 uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    uint32_t mss = pcb->mtu - ip_bytes(pcb) - TCP_BYTES;
+    uint32_t mss = pcb->mtu - ip_bytes(pcb) - TCP_BYTES - tcp_reserve_of(tcp, &pcb->tuple.remote);
     if (tcp->config.mss_max)
         mss = u32_min(mss, tcp->config.mss_max);
     return (uint16_t)mss;
@@ -160,7 +142,7 @@ void tcp_unlisten(struct tcp *tcp, uint16_t port)
 }
 
 void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
-                      const uint32_t *isn_floor)
+                      const struct tcp_floor *floor)
 {
     if (tcp->half_open >= tcp->config.half_open_max) {
         stats_count(tcp->stats, TG_C_tcp_backlog_full);
@@ -178,11 +160,7 @@ void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_liste
         tcp_pcb_free(tcp, pcb);
         return;
     }
-    secrets_apply(tcp, pcb, rx->now);
-    if (isn_floor && seq_lt(pcb->iss, *isn_floor)) {
-        /* The old connection sent faster than the ISN clock runs: its late segments must not fit. */
-        pcb->iss = pcb->snd_una = pcb->snd_nxt = pcb->snd_end = *isn_floor;
-    }
+    tcp_start_numbers(tcp, pcb, floor, rx->options.has_timestamps, rx->now);
     syn_options_take(tcp, pcb, rx);
     syn_sequence_take(tcp, pcb, rx);
     tcp_state_set(tcp, pcb, TCP_S_SYN_RECEIVED);
@@ -261,7 +239,7 @@ enum tg_err tcp_connect(struct tcp *tcp, const struct ip_addr *local, const stru
         tcp_pcb_free(tcp, pcb);
         return err;
     }
-    secrets_apply(tcp, pcb, now);
+    tcp_start_numbers(tcp, pcb, NULL, true, now);
     tcp_state_set(tcp, pcb, TCP_S_SYN_SENT);
     syn_wish(tcp, pcb, now);
     if (timeout)

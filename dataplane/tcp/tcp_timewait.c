@@ -3,19 +3,21 @@
  * ring is in order of expiry because every record waits equally long; one that must wait longer moves
  * to the end. One wheel timer serves all. Called by tcp_in and by the end of connections.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_owner.h"
 #include <stdlib.h>
 
 #define TW_DEAD       1u /* slot is free, expiry means nothing */
 #define TW_TIMESTAMPS 2u
 #define TW_IP6        4u
-#define TW_FLAGS      7u
-#define TW_UNIT       (8 * TG_MS) /* of expiry: the low three bits are flags */
+#define TW_OWNER      8u /* timestamps are an owner's cookie */
+#define TW_FLAGS      15u
+#define TW_FLAG_BITS  4
+#define TW_UNIT       (8 * TG_MS) /* of expiry: the low four bits are flags */
 #define TW_ISN_GAP    0x20000u /* new ISN above the old snd_nxt by more than an unscaled window */
 
 static uint32_t tw_time(tg_ns now)
 {
-    return (uint32_t)(now / TW_UNIT) << 3;
+    return (uint32_t)(now / TW_UNIT) << TW_FLAG_BITS;
 }
 
 static struct tcp_tw *tw_at(const struct tcp *tcp, uint32_t offset)
@@ -71,7 +73,9 @@ bool tcp_timewait_matches(const struct tcp *tcp, uint32_t record, const struct i
 
 static void tw_kill(struct tcp *tcp, struct tcp_tw *r)
 {
-    bool removed = flow_table_remove(&tcp->flows, r->hash, TCP_FLOW_TW | tw_slot(tcp, r));
+    struct ip_tuple tuple = tw_tuple(tcp, r);
+    uint32_t hash = wire_tuple_hash(tcp->toeplitz, &tuple);
+    bool removed = flow_table_remove(&tcp->flows, hash, TCP_FLOW_TW | tw_slot(tcp, r));
     tg_assert(removed && !(r->expiry & TW_DEAD));
     r->expiry |= TW_DEAD;
     tcp->tw.live--;
@@ -101,7 +105,7 @@ static void tw_timer_arm(struct tcp *tcp, tg_ns now)
 {
     if (tcp->tw.used == 0 || timer_armed(&tcp->tw.timer))
         return;
-    int32_t left = (int32_t)((tw_at(tcp, 0)->expiry & ~TW_FLAGS) - tw_time(now)) >> 3;
+    int32_t left = (int32_t)((tw_at(tcp, 0)->expiry & ~TW_FLAGS) - tw_time(now)) >> TW_FLAG_BITS;
     timer_arm(tcp->wheel, &tcp->tw.timer, now + (left > 0 ? (tg_ns)left : 1) * TW_UNIT);
 }
 
@@ -133,7 +137,8 @@ static void tw_insert(struct tcp *tcp, const struct tcp_tw *from, const struct i
     *r = *from;
     r->expiry = ((tw_time(now + 2 * tcp->config.msl)) & ~TW_FLAGS) | (from->expiry & TW_FLAGS);
     tw_address_set(tcp, r, tuple);
-    if (flow_table_insert(&tcp->flows, r->hash, TCP_FLOW_TW | tw_slot(tcp, r)) == TG_OK)
+    uint32_t hash = wire_tuple_hash(tcp->toeplitz, tuple);
+    if (flow_table_insert(&tcp->flows, hash, TCP_FLOW_TW | tw_slot(tcp, r)) == TG_OK)
         tcp->tw.live++;
     else
         r->expiry |= TW_DEAD;
@@ -167,8 +172,9 @@ void tcp_timewait_add(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         .snd_nxt = pcb->snd_nxt,
         .rcv_nxt = pcb->rcv_nxt,
         .ts_recent = pcb->ts_recent,
-        .hash = pcb->hash,
+        .ts_last = tcp_pcb_timestamp(pcb, now),
         .expiry = (tcp_has(pcb, TCP_F_TIMESTAMPS) ? TW_TIMESTAMPS : 0) |
+                  (tcp_has(pcb, TCP_F_OWNER) ? TW_OWNER : 0) |
                   (ip_addr_is4(&tuple.remote) ? 0 : TW_IP6),
     };
     if (tcp_has(pcb, TCP_F_ACK_NOW) && !tcp_emit_ack(tcp, pcb, pcb->snd_nxt, now))
@@ -189,7 +195,9 @@ static void tw_acknowledge(struct tcp *tcp, const struct tcp_tw *r, tg_ns now)
     struct tcp_options options = {0};
     if (r->expiry & TW_TIMESTAMPS) {
         options.has_timestamps = true;
-        options.ts_value = tcp_timestamp(tcp_secrets_of(tcp, &tuple, now).ts_offset, now);
+        options.ts_value = r->expiry & TW_OWNER
+                               ? r->ts_last
+                               : tcp_timestamp(tcp_secrets_of(tcp, &tuple, now).ts_offset, now);
         options.ts_echo = r->ts_recent;
     }
     struct tcp_stateless ack = {.tuple = &tuple,
@@ -213,10 +221,12 @@ static bool tw_reusable(const struct tcp_tw *r, const struct tcp_rx *rx)
 static void tw_reopen(struct tcp *tcp, struct tcp_tw *r, struct tcp_rx *rx)
 {
     const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
-    uint32_t isn_floor = r->snd_nxt + TW_ISN_GAP;
+    struct tcp_floor floor = {.isn = r->snd_nxt + TW_ISN_GAP,
+                              .ts = r->ts_last,
+                              .has_ts = (r->expiry & TW_OWNER) && (r->expiry & TW_TIMESTAMPS)};
     tw_kill(tcp, r);
     if (listener) {
-        tcp_open_passive(tcp, rx, listener, &isn_floor);
+        tcp_open_passive(tcp, rx, listener, &floor);
         return;
     }
     stats_count(tcp->stats, TG_C_tcp_no_listener);
@@ -248,7 +258,7 @@ void tcp_timewait_arrives(struct tcp *tcp, uint32_t record, struct tcp_rx *rx)
                   &(struct tcp_tw){.snd_nxt = copy.snd_nxt,
                                    .rcv_nxt = copy.rcv_nxt,
                                    .ts_recent = copy.ts_recent,
-                                   .hash = copy.hash,
+                                   .ts_last = copy.ts_last,
                                    .expiry = copy.expiry & TW_FLAGS & ~TW_DEAD},
                   &tuple, rx->now);
         return;
