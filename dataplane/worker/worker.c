@@ -49,6 +49,16 @@ static void worker_take_control_packet(struct worker *w, struct buf *b, tg_ns no
     net_input(w->net, b, now);
 }
 
+/* Another node's packet, to it. */
+static void worker_forward(struct worker *w, struct buf *b, tg_ns now)
+{
+    enum tg_counter reason = steer_forward(&w->steer, w->net, b, now);
+    if (reason == TG_C_none)
+        return;
+    b->reason = (uint16_t)reason;
+    worker_drop(w, b);
+}
+
 /* Give every packet to whom steer named. What is for tcp stays, packed to the front of burst[]. */
 static unsigned worker_sort(struct worker *w, struct buf *burst[], unsigned n, tg_ns now)
 {
@@ -68,7 +78,9 @@ static unsigned worker_sort(struct worker *w, struct buf *burst[], unsigned n, t
         case BUF_CORE:
             io_handoff(w->io, &b, 1);
             break;
-        case BUF_NODE: /* no tunnel yet, and with one node steer never says so */
+        case BUF_NODE:
+            worker_forward(w, b, now);
+            break;
         case BUF_PUNT: /* no exception port yet */
         case BUF_DROP:
         case BUF_PASS:
@@ -133,6 +145,7 @@ bool worker_poll(struct worker *w, int64_t wall_offset_ns)
     tg_ns now = io_now(w->io);
     bool busy = n > 0;
 
+    w->steer.wall_offset_ns = wall_offset_ns;
     n = filter_burst(&w->filter, burst, n, now); /* the dropped never reach tcp */
     steer_burst(&w->steer, burst, n, now);
     n = worker_sort(w, burst, n, now); /* the foreign go to their core or node */

@@ -26,6 +26,8 @@ struct worker_listen {
 struct worker_config {
     unsigned index, workers;
     uint16_t node_slot;
+    uint64_t
+        strangers_per_second;  /* packets of one source that we send to other nodes; 0: 50,000 */
     struct net_config net;     /* addresses and routes; ports[] is filled in from io_caps */
     struct tcp_config tcp;     /* worker, pick_port and keys are filled in */
     struct proxy_config proxy; /* worker, workers, seed are filled in */
@@ -51,7 +53,8 @@ bool worker_poll(struct worker *worker, int64_t wall_offset_ns);
 /* Nothing to do: sleep in io_wait until the next timer, at most 100 us. Call after some empty turns. */
 void worker_idle(struct worker *worker);
 
-/* Put a table into force now (mailbox and simulator). object: RULES, ROUTES, OWNERS: the block; CERTIFICATES: a
+/* Put a table into force now (mailbox and simulator). object: RULES, ROUTES: the block; OWNERS: the block,
+ * whose fleet, if it has one, must have our slot (else TG_BAD_CONFIG); CERTIFICATES: a
  * struct tls_set (one reference passes); WAF: an open struct waf_program, prepared for worker_waf. Another result
  * than TG_OK: the old table stays and the object is the caller's. */
 enum tg_err worker_use_table(struct worker *worker, enum tables_kind kind, void *object,

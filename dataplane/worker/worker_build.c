@@ -4,6 +4,9 @@
 #include "worker/worker_internal.h"
 #include <stdlib.h>
 
+#define WORKER_STRANGERS                                                                           \
+    50000u /* a second: a source's upload of half a gigabit by the wrong node */
+
 /* Independent secrets from one seed: each use has its own label. */
 static uint64_t worker_secret(const struct worker_config *config, uint64_t label)
 {
@@ -60,6 +63,30 @@ static enum tg_err worker_build_tcp(struct worker *w)
     return result;
 }
 
+static bool worker_owns(const void *tcp, const struct ip_tuple *tuple, uint32_t hash,
+                        uint32_t *flow)
+{
+    return tcp_owns(tcp, tuple, hash, flow);
+}
+
+static void worker_build_steer(struct worker *w)
+{
+    uint64_t rate = w->config.strangers_per_second;
+    const uint64_t key[2] = {worker_secret(&w->config, 6), worker_secret(&w->config, 7)};
+    rate = rate ? rate : WORKER_STRANGERS;
+    steer_limits_init(&w->limits, rate, rate / 10 + 1, key);
+    w->steer = (struct steer){.net = w->net,
+                              .toeplitz = w->config.toeplitz,
+                              .stats = w->stats,
+                              .worker = w->config.index,
+                              .workers = w->config.workers,
+                              .node_slot = w->config.node_slot,
+                              .spread_by_port = io_caps(w->io, 0)->rss,
+                              .limits = &w->limits,
+                              .owns = worker_owns,
+                              .owns_arg = w->tcp};
+}
+
 static enum tg_err worker_build_proxy(struct worker *w, struct ring *events)
 {
     struct proxy_config config = w->config.proxy;
@@ -105,13 +132,7 @@ enum tg_err worker_create(const struct worker_config *config, struct io *io, str
         worker_destroy(w);
         return result;
     }
-    w->steer = (struct steer){.net = w->net,
-                              .toeplitz = config->toeplitz,
-                              .stats = w->stats,
-                              .worker = config->index,
-                              .workers = config->workers,
-                              .node_slot = config->node_slot,
-                              .spread_by_port = io_caps(io, 0)->rss};
+    worker_build_steer(w);
     *out = w;
     return TG_OK;
 }

@@ -16,6 +16,8 @@ struct worker {
     struct stats *stats;
     struct filter filter;
     struct steer steer;
+    struct fleet fleets[2]; /* one in force, one for the next table */
+    struct steer_limits limits;
     struct net *net;
     struct tcp *tcp;
     struct proxy *proxy;

@@ -2,6 +2,7 @@
  * Tables into force and out of it, and what the worker tells the region about itself.
  */
 #include "proxy/keyless.h"
+#include "steer/tunnel.h"
 #include "worker/worker_internal.h"
 
 #define WORKER_DRIVER_SLOTS 32 /* a report, so all of them 30 times a second */
@@ -44,6 +45,29 @@ static enum tg_err worker_use_waf(struct worker *w, struct waf_program *program,
     return TG_OK;
 }
 
+/* The fleet is laid out anew beside the one in force, so that a table that does not fit changes nothing.
+ * Connections that live keep their cookies; what the next ones carry changes between two bursts. */
+static enum tg_err worker_use_owners(struct worker *w, const struct tables_owners *table)
+{
+    if (table->node_count == 0) {
+        w->steer.fleet = NULL;
+        w->steer.owners = table;
+        tcp_use_owner(w->tcp, NULL);
+        return TG_OK;
+    }
+    struct fleet *next = &w->fleets[w->steer.fleet == &w->fleets[0]];
+    enum tg_err result = fleet_build(next, table, w->config.node_slot);
+    if (result != TG_OK)
+        return result;
+    w->steer.fleet = next;
+    w->steer.owners = table;
+    struct tcp_owner owner = {.me = next->me};
+    for (unsigned family = 0; family < FLEET_FAMILIES; family++)
+        owner.reserve[family] = tunnel_reserve(next, (enum fleet_family)family);
+    tcp_use_owner(w->tcp, &owner);
+    return TG_OK;
+}
+
 enum tg_err worker_use_table(struct worker *w, enum tables_kind kind, void *object, uint64_t number)
 {
     enum tg_err result = TG_OK;
@@ -52,7 +76,7 @@ enum tg_err worker_use_table(struct worker *w, enum tables_kind kind, void *obje
         w->filter.rules = object;
         break;
     case TABLES_OWNERS:
-        w->steer.owners = object;
+        result = worker_use_owners(w, object);
         break;
     case TABLES_ROUTES:
         proxy_use_routes(w->proxy, object, number);
