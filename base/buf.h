@@ -130,9 +130,11 @@ struct buf {
     uint64_t tx_delivered; /* connection's delivered bytes when it was last sent */
     /* Between the nodes of a fleet. Writer: steer; read by whoever sends it on (BUF_NODE). */
     struct {
-        uint16_t ingress; /* slot of the node that it came in by from outside */
-        uint8_t hops;     /* tunnels that it has been through; 0: straight from outside */
-        uint8_t tries;    /* owners that the ingress has asked, this one included */
+        uint16_t
+            ingress;   /* slot of the node that it came in by from outside; at that node itself: of
+                             the one that has just returned it */
+        uint8_t hops;  /* tunnels that it has been through since its ingress; 0: that is us */
+        uint8_t tries; /* owners that the ingress has asked, this one included */
     } path;
 } TG_CACHE_ALIGN;
 

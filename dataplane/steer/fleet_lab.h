@@ -36,6 +36,7 @@ struct node {
     struct net *net;
     struct ip_tuple owned; /* the one connection that it has */
     bool owns;
+    uint32_t odd_ack; /* a segment with this ACK number does not fit it */
 };
 
 struct lab {
@@ -47,12 +48,13 @@ struct lab {
     tg_ns now;
 };
 
-static inline bool node_owns(const void *arg, const struct ip_tuple *tuple, uint32_t hash,
-                             uint32_t *flow)
+static inline enum steer_claim node_claim(const void *arg, const struct ip_tuple *tuple,
+                                          uint32_t hash, const uint32_t *ack)
 {
     const struct node *n = arg;
-    *flow = 0;
-    return n->owns && memcmp(&n->owned, tuple, sizeof *tuple) == 0;
+    if (!n->owns || memcmp(&n->owned, tuple, sizeof *tuple) != 0)
+        return STEER_STRANGER;
+    return ack && *ack == n->odd_ack ? STEER_DOUBTFUL : STEER_OURS;
 }
 
 static inline void neighbours_learn(struct lab *l, struct node *n)
@@ -112,8 +114,8 @@ static inline void node_start(struct lab *l, unsigned i)
                               .node_slot = slots[i],
                               .fleet = &n->fleet,
                               .limits = &n->limits,
-                              .owns = node_owns,
-                              .owns_arg = n,
+                              .claim = node_claim,
+                              .claim_arg = n,
                               .wall_offset_ns = (int64_t)(WALL_MS * TG_MS)};
     neighbours_learn(l, n);
     memset(&n->stats, 0, sizeof n->stats);

@@ -10,7 +10,7 @@ struct climb {
     const struct fleet *fleet;
     const uint16_t *bucket;
     unsigned tries;
-    uint16_t not_ingress, not_refused;
+    uint16_t never;
     uint16_t met[NODES_MAX]; /* each node counts once, on its first rung */
     unsigned count;
     struct ladder_answer *answer;
@@ -32,7 +32,7 @@ static bool climb_meet(struct climb *c, uint16_t slot, enum tg_counter rung)
             return false;
     tg_assert(c->count < NODES_MAX);
     c->met[c->count++] = slot;
-    if (c->count <= c->tries || slot == c->not_ingress || slot == c->not_refused)
+    if (c->count <= c->tries || slot == c->never)
         return false;
     *c->answer = (struct ladder_answer){slot, (uint8_t)c->count, rung};
     return true;
@@ -66,14 +66,13 @@ static bool climb_sites(struct climb *c, const struct ladder_evidence *e)
 }
 
 bool ladder_next(const struct fleet *fleet, const struct tables_owners *owners,
-                 const struct ladder_evidence *evidence, unsigned tries, uint16_t not_ingress,
-                 uint16_t not_refused, struct ladder_answer *answer)
+                 const struct ladder_evidence *evidence, unsigned tries, uint16_t never,
+                 struct ladder_answer *answer)
 {
     struct climb c = {.fleet = fleet,
                       .bucket = ladder_bucket(fleet, owners, &evidence->tuple),
                       .tries = tries,
-                      .not_ingress = not_ingress,
-                      .not_refused = not_refused,
+                      .never = never,
                       .answer = answer};
     uint16_t owner;
     if (climb_meet(&c, c.bucket[0], TG_C_steer_by_bucket))

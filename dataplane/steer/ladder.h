@@ -33,11 +33,11 @@ struct ladder_answer {
 };
 
 /* The next node to ask. owners: of the table in force, with our buckets. tries: rungs used up so far, 0 at
- * first. not_ingress, not_refused: slots that are never the answer; OWNER_SLOT_NONE: no such. False: nobody
- * is left. The same packet meets the same rungs in the same order as long as the tables stay. */
+ * first. never: a slot that is not the answer; OWNER_SLOT_NONE: any may be. False: nobody is left. The same
+ * packet meets the same rungs in the same order as long as the tables stay. */
 bool ladder_next(const struct fleet *fleet, const struct tables_owners *owners,
-                 const struct ladder_evidence *evidence, unsigned tries, uint16_t not_ingress,
-                 uint16_t not_refused, struct ladder_answer *answer);
+                 const struct ladder_evidence *evidence, unsigned tries, uint16_t never,
+                 struct ladder_answer *answer);
 
 /* The bucket of a tuple: its owner slots, newest first. */
 const uint16_t *ladder_bucket(const struct fleet *fleet, const struct tables_owners *owners,

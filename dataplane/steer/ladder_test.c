@@ -53,13 +53,13 @@ static struct ladder_evidence packet_of(struct prng *p, uint16_t slot, uint8_t s
 }
 
 /* All answers, one after the other, as "slot slot ..." */
-static const char *climb(const struct ladder_evidence *e, uint16_t ingress, uint16_t refused)
+static const char *climb(const struct ladder_evidence *e, uint16_t never)
 {
     static char text[100];
     unsigned tries = 0, len = 0;
     struct ladder_answer a;
     text[0] = '\0';
-    while (ladder_next(&fleet, table, e, tries, ingress, refused, &a)) {
+    while (ladder_next(&fleet, table, e, tries, never, &a)) {
         assert_true(a.tries > tries && a.tries < 10); /* it ends */
         assert_int_not_equal(a.slot, 10);
         assert_non_null(fleet_find(&fleet, a.slot));
@@ -72,7 +72,7 @@ static const char *climb(const struct ladder_evidence *e, uint16_t ingress, uint
 static enum tg_counter first_rung(const struct ladder_evidence *e)
 {
     struct ladder_answer a = {.rung = TG_C_none};
-    (void)ladder_next(&fleet, table, e, 0, NONE, NONE, &a);
+    (void)ladder_next(&fleet, table, e, 0, NONE, &a);
     return a.rung;
 }
 
@@ -85,19 +85,18 @@ static void timestamp_names_the_owner(void **state)
         struct ladder_evidence e = packet_of(&p, n->slot, n->site, true);
         char want[8];
         snprintf(want, sizeof want, "%u", n->slot);
-        assert_string_equal(climb(&e, NONE, NONE), want); /* and nobody after it */
+        assert_string_equal(climb(&e, NONE), want); /* and nobody after it */
         assert_int_equal(first_rung(&e), TG_C_steer_by_timestamp);
-        assert_string_equal(climb(&e, n->slot, NONE), "");
-        assert_string_equal(climb(&e, NONE, n->slot), "");
+        assert_string_equal(climb(&e, n->slot), "");
         e.has_sequence = false; /* a RST without ACK */
-        assert_string_equal(climb(&e, NONE, NONE), want);
+        assert_string_equal(climb(&e, NONE), want);
     }
     struct ladder_evidence gone = packet_of(&p, 10, 1, true); /* ours, and we have it not */
     test_fleet_buckets(table, 10, 11, 12, 13);
-    assert_string_equal(climb(&gone, NONE, NONE), "");
+    assert_string_equal(climb(&gone, NONE), "");
     struct ladder_evidence dead = packet_of(&p, 999, 77, true);
     test_fleet_buckets(table, 10, NONE, NONE, NONE);
-    assert_string_equal(climb(&dead, NONE, NONE), "");
+    assert_string_equal(climb(&dead, NONE), "");
 }
 
 static void newest_owner_goes_first(void **state)
@@ -106,12 +105,12 @@ static void newest_owner_goes_first(void **state)
     prng_seed(&p, 2);
     test_fleet_buckets(table, 12, 10, 11, NONE);
     struct ladder_evidence e = packet_of(&p, 30, 8, true);
-    assert_string_equal(climb(&e, NONE, NONE), "12 30");
+    assert_string_equal(climb(&e, NONE), "12 30");
     assert_int_equal(first_rung(&e), TG_C_steer_by_bucket);
     e = packet_of(&p, 12, 1, true); /* two rungs, one node: asked once */
-    assert_string_equal(climb(&e, NONE, NONE), "12");
+    assert_string_equal(climb(&e, NONE), "12");
     test_fleet_buckets(table, 999, 998, NONE, NONE); /* dead ones */
-    assert_string_equal(climb(&e, NONE, NONE), "12");
+    assert_string_equal(climb(&e, NONE), "12");
     assert_int_equal(first_rung(&e), TG_C_steer_by_timestamp);
 }
 
@@ -122,7 +121,7 @@ static void sequence_number_names_the_site(void **state)
     prng_seed(&p, 3);
     for (unsigned i = 0; i < 300; i++) {
         struct ladder_evidence e = packet_of(&p, 20, 4, false);
-        const char *way = climb(&e, NONE, NONE);
+        const char *way = climb(&e, NONE);
         if (strcmp(way, "20") == 0)
             to20++;
         else if (strcmp(way, "21") == 0) /* the site's other node: it knows its buckets */
@@ -131,9 +130,9 @@ static void sequence_number_names_the_site(void **state)
     }
     assert_true(to20 > 100 && to21 > 100 && to20 + to21 == 300);
     struct ladder_evidence e = packet_of(&p, 30, 8, false);
-    assert_string_equal(climb(&e, NONE, NONE), "30");
+    assert_string_equal(climb(&e, NONE), "30");
     e.has_sequence = false;
-    assert_string_equal(climb(&e, NONE, NONE), "");
+    assert_string_equal(climb(&e, NONE), "");
 }
 
 static void former_owners_come_last_or_by_our_site(void **state)
@@ -142,16 +141,16 @@ static void former_owners_come_last_or_by_our_site(void **state)
     prng_seed(&p, 4);
     test_fleet_buckets(table, 10, 12, 11, 13);
     struct ladder_evidence e = packet_of(&p, 11, 1, false);
-    assert_string_equal(climb(&e, NONE, NONE), "12 11 13"); /* newest of them first */
-    assert_string_equal(climb(&e, 11, NONE), "12 13");
-    assert_string_equal(climb(&e, NONE, 12), "11 13");
+    assert_string_equal(climb(&e, NONE), "12 11 13"); /* newest of them first */
+    assert_string_equal(climb(&e, 11), "12 13");
+    assert_string_equal(climb(&e, 12), "11 13");
     e = packet_of(&p, 30, 8, false);
-    assert_string_equal(climb(&e, NONE, NONE), "30 12 11 13");
+    assert_string_equal(climb(&e, NONE), "30 12 11 13");
     e.has_sequence = false;
-    assert_string_equal(climb(&e, NONE, NONE), "12 11 13");
+    assert_string_equal(climb(&e, NONE), "12 11 13");
     e.has_timestamp = true; /* forged, or under a key that is gone */
     e.timestamp ^= 1;
-    assert_string_equal(climb(&e, NONE, NONE), "12 11 13");
+    assert_string_equal(climb(&e, NONE), "12 11 13");
 }
 
 /* Refused by somebody on the way, asked no more; the rungs that were used up stay used up. */
@@ -162,16 +161,15 @@ static void tries_step_over_what_was_asked(void **state)
     prng_seed(&p, 5);
     test_fleet_buckets(table, 11, 12, 13, NONE);
     struct ladder_evidence e = packet_of(&p, 30, 8, false);
-    assert_string_equal(climb(&e, NONE, NONE), "11 30 12 13");
-    assert_true(ladder_next(&fleet, table, &e, 1, NONE, 11, &a)); /* 11 said no itself */
+    assert_string_equal(climb(&e, NONE), "11 30 12 13");
+    assert_true(ladder_next(&fleet, table, &e, 1, 11, &a)); /* 11 said no itself */
     assert_int_equal(a.slot, 30);
     assert_int_equal(a.tries, 2);
-    assert_true(
-        ladder_next(&fleet, table, &e, 1, NONE, 30, &a)); /* 11 had asked 30, which said no */
+    assert_true(ladder_next(&fleet, table, &e, 1, 30, &a)); /* 11 had asked 30, which said no */
     assert_int_equal(a.slot, 12);
     assert_int_equal(a.tries, 3);
-    assert_false(ladder_next(&fleet, table, &e, 4, NONE, NONE, &a));
-    assert_false(ladder_next(&fleet, table, &e, 255, NONE, NONE, &a));
+    assert_false(ladder_next(&fleet, table, &e, 4, NONE, &a));
+    assert_false(ladder_next(&fleet, table, &e, 255, NONE, &a));
 }
 
 static void any_evidence_ends(void **state)
@@ -186,7 +184,7 @@ static void any_evidence_ends(void **state)
         struct ladder_evidence e = {test_owner_tuple(&p), prng_below(&p, 2), prng_below(&p, 2),
                                     (uint32_t)prng_next(&p), (uint32_t)prng_next(&p)};
         uint16_t ingress = prng_below(&p, 2) ? (uint16_t)(10 + prng_below(&p, 22)) : NONE;
-        const char *way = climb(&e, ingress, NONE);
+        const char *way = climb(&e, ingress);
         char slot[8];
         snprintf(slot, sizeof slot, "%u", ingress);
         assert_null(strstr(way, slot));

@@ -14,6 +14,15 @@
 #include "steer/fleet.h"
 #include "steer/limits.h"
 
+/* What this worker's flow table says about a packet. */
+enum steer_claim {
+    STEER_STRANGER, /* no connection of this tuple */
+    STEER_DOUBTFUL, /* one of this tuple, but the segment does not fit it: half open, because the client's
+                     * SYN came by here and by another node; in TIME-WAIT, or left over, while the client
+                     * has used its port again at another node */
+    STEER_OURS,
+};
+
 struct steer {
     const struct tables_owners *owners; /* in force; NULL: this node owns all */
     const struct net *net;
@@ -27,9 +36,10 @@ struct steer {
      * that the fleet was built from. */
     const struct fleet *fleet;
     struct steer_limits *limits; /* written by steer_forward */
-    /* This worker's flow table: does it have the connection (or its TIME-WAIT)? tcp_owns. */
-    bool (*owns)(const void *arg, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow);
-    const void *owns_arg;
+    /* This worker's flow table. ack: of the segment; NULL: it has none, or it is no segment. */
+    enum steer_claim (*claim)(const void *arg, const struct ip_tuple *tuple, uint32_t hash,
+                              const uint32_t *ack);
+    const void *claim_arg;
     int64_t wall_offset_ns; /* CLOCK_REALTIME minus worker clock, as of this turn */
 };
 
@@ -52,7 +62,7 @@ struct steer {
  * In a fleet, instead of the last two:
  *   TCP to our own tunnel address                 as if we were alone
  *   TCP, by the hash                              CORE; at the worker that the hash names:
- *     this worker has the connection              LOCAL
+ *     this worker has the connection              LOCAL (doubtful: if the ladder knows nobody else)
  *     a SYN: its bucket's newest owner            LOCAL, NODE; nobody: DROP steer_drop
  *     else the ladder                             NODE; nobody: RST (a RST: DROP steer_drop)
  *   ICMP error, connection not here               the ladder: NODE; nobody: LOCAL

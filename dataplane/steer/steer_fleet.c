@@ -5,9 +5,16 @@
 #include "steer/ladder.h"
 #include "steer/steer_internal.h"
 
+/* We are not its ingress. */
 static bool is_through_tunnel(const struct buf *b)
 {
     return b->path.hops > 0;
+}
+
+/* Neither tunnelled to us nor returned. */
+static bool is_from_outside(const struct buf *b)
+{
+    return b->path.hops == 0 && b->path.tries == 0;
 }
 
 static bool is_own_address(const struct fleet *fleet, const struct ip_addr *address)
@@ -32,7 +39,7 @@ bool steer_is_own(const struct steer *steer, const struct buf *b)
 static enum buf_verdict worker_of(const struct steer *steer, struct buf *b, uint32_t hash,
                                   bool port_chose)
 {
-    if (b->flags & BUF_HANDED_OVER || (port_chose && !is_through_tunnel(b)))
+    if (b->flags & BUF_HANDED_OVER || (port_chose && is_from_outside(b)))
         return BUF_LOCAL;
     return steer_to_worker(steer, b, hash);
 }
@@ -50,16 +57,15 @@ static enum buf_verdict send_to(const struct steer *steer, struct buf *b,
     return BUF_NODE;
 }
 
-/* The next node that may have it. A second node asks its own ladder, from the start. */
+/* The next node that may have it. A second node asks its own ladder, from the start, and never the ingress;
+ * the ingress goes on where it was, and never asks the node again that has just said no. */
 static bool ask_ladder(const struct steer *steer, const struct buf *b,
-                       const struct ladder_evidence *evidence, uint16_t refused,
-                       struct ladder_answer *answer)
+                       const struct ladder_evidence *evidence, struct ladder_answer *answer)
 {
     unsigned tries = is_through_tunnel(b) ? 0 : b->path.tries;
-    uint16_t ingress = is_through_tunnel(b) ? b->path.ingress : OWNER_SLOT_NONE;
     if (steer->fleet->keep || b->path.hops >= TUNNEL_HOPS_MAX)
         return false;
-    return ladder_next(steer->fleet, steer->owners, evidence, tries, ingress, refused, answer);
+    return ladder_next(steer->fleet, steer->owners, evidence, tries, b->path.ingress, answer);
 }
 
 /* A connection that no node has, as far as we can see. What came through the tunnel goes back: the ingress
@@ -98,17 +104,6 @@ static struct ladder_evidence evidence_of(const struct tcp_segment *s, const str
     return e;
 }
 
-/* A segment of a connection that this node has not. refused: slot of the node that has just said so, too. */
-static enum buf_verdict stranger_arrives(const struct steer *steer, struct buf *b,
-                                         const struct tcp_segment *s, const struct ip_tuple *tuple,
-                                         uint16_t refused)
-{
-    struct ladder_answer answer;
-    struct ladder_evidence evidence = evidence_of(s, tuple);
-    return ask_ladder(steer, b, &evidence, refused, &answer) ? send_to(steer, b, &answer)
-                                                             : nobody(b);
-}
-
 enum buf_verdict steer_fleet_tcp(const struct steer *steer, struct buf *b)
 {
     enum buf_verdict worker = worker_of(steer, b, b->rx_hash, steer->spread_by_port);
@@ -117,24 +112,28 @@ enum buf_verdict steer_fleet_tcp(const struct steer *steer, struct buf *b)
     struct ip_tuple tuple = wire_tuple(b);
     if (is_own_address(steer->fleet, &tuple.local)) /* a connection by which we reached an origin */
         return BUF_LOCAL;
-    uint32_t flow;
     struct tcp_segment s = wire_tcp(b);
-    bool syn = (s.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
-    if (syn)
+    if ((s.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
         return syn_arrives(steer, b, &tuple);
-    if (steer->owns(steer->owns_arg, &tuple, b->rx_hash, &flow))
+    enum steer_claim claim =
+        steer->claim(steer->claim_arg, &tuple, b->rx_hash, s.flags & TCP_ACK ? &s.ack : NULL);
+    if (claim == STEER_OURS)
         return BUF_LOCAL;
-    return stranger_arrives(steer, b, &s, &tuple, OWNER_SLOT_NONE);
+    struct ladder_answer answer;
+    struct ladder_evidence evidence = evidence_of(&s, &tuple);
+    if (ask_ladder(steer, b, &evidence, &answer))
+        return send_to(steer, b, &answer);
+    return claim == STEER_DOUBTFUL ? BUF_LOCAL : nobody(b);
 }
 
 /* The quoted packet is one of the fleet's, so its timestamp and its sequence number are the owner's. */
 enum buf_verdict steer_fleet_icmp(const struct steer *steer, struct buf *b,
                                   const struct net_icmp_error *error)
 {
-    uint32_t flow, hash = wire_tuple_hash(steer->toeplitz, &error->tuple);
+    uint32_t hash = wire_tuple_hash(steer->toeplitz, &error->tuple);
     enum buf_verdict worker = worker_of(steer, b, hash, false);
     if (worker != BUF_LOCAL || is_own_address(steer->fleet, &error->tuple.local) ||
-        steer->owns(steer->owns_arg, &error->tuple, hash, &flow))
+        steer->claim(steer->claim_arg, &error->tuple, hash, NULL) != STEER_STRANGER)
         return worker;
     struct ladder_answer answer;
     struct ladder_evidence evidence = {.tuple = error->tuple,
@@ -142,26 +141,12 @@ enum buf_verdict steer_fleet_icmp(const struct steer *steer, struct buf *b,
                                        .timestamp = error->timestamp,
                                        .has_sequence = true,
                                        .sequence = error->seq};
-    if (!ask_ladder(steer, b, &evidence, OWNER_SLOT_NONE, &answer))
+    if (!ask_ladder(steer, b, &evidence, &answer))
         return BUF_LOCAL; /* nobody's: net takes it, tcp finds nothing that it concerns */
     return send_to(steer, b, &answer);
 }
 
 /* --- through the tunnel ------------------------------------------------------------------------ */
-
-/* We got it from outside, and the node that we asked has no such connection. It is a bare stranger again,
- * and no worker of ours has it: that was asked before it left. */
-static enum buf_verdict returned_arrives(const struct steer *steer, struct buf *b, uint16_t refused)
-{
-    stats_count(steer->stats, TG_C_steer_tunnel_back);
-    b->path.ingress = OWNER_SLOT_NONE;
-    b->path.hops = 0;
-    if (b->ip_proto != IP_PROTO_TCP)
-        return steer_drop_for(b, TG_C_steer_drop);
-    struct ip_tuple tuple = wire_tuple(b);
-    struct tcp_segment s = wire_tcp(b);
-    return stranger_arrives(steer, b, &s, &tuple, refused);
-}
 
 enum buf_verdict steer_fleet_tunnel(const struct steer *steer, struct buf *b, tg_ns now)
 {
@@ -182,7 +167,12 @@ enum buf_verdict steer_fleet_tunnel(const struct steer *steer, struct buf *b, tg
     b->path.ingress = h.ingress;
     b->path.hops = h.hops;
     b->path.tries = h.tries;
-    if (h.kind == TUNNEL_RETURNED)
-        return returned_arrives(steer, b, h.sender);
+    if (h.kind == TUNNEL_RETURNED) { /* we got it from outside, and whom we asked has it not */
+        stats_count(steer->stats, TG_C_steer_tunnel_back);
+        b->path.ingress = h.sender;
+        b->path.hops = 0;
+        if (b->ip_proto != IP_PROTO_TCP)
+            return steer_drop_for(b, TG_C_steer_drop);
+    }
     return steer_by_protocol(steer, b);
 }

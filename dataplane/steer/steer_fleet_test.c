@@ -81,6 +81,30 @@ static void the_other_site_finds_its_node(void **state)
     assert_in_range(by_a, 10, 40);
 }
 
+/* --- two nodes have the tuple ------------------------------------------------------------------ */
+
+/* The client's SYN came by A and, again, by B; it took B's answer. A's half-open connection must not answer
+ * what is for B, or it would reset it. */
+static void a_doubtful_segment_goes_to_whom_it_names(void **state)
+{
+    struct lab *l = *state;
+    struct ip_tuple t = client(true, 4000);
+    own(l, A, &t);
+    own(l, B, &t);
+    l->node[A].odd_ack = cookie(l, B, &t).isn + 1 + 5000;
+    expect(l, deliver(l, A, segment(l, B, &t, true)), BUF_LOCAL, "AB");
+    expect(l, deliver(l, A, segment(l, B, &t, false)), BUF_LOCAL, "AB");
+    /* Nobody else is named: it is A's own, out of order or old. tcp answers that. */
+    l->node[A].odd_ack = cookie(l, A, &t).isn + 1 + 5000;
+    expect(l, deliver(l, A, segment(l, A, &t, true)), BUF_LOCAL, "A");
+    expect(l, deliver(l, A, segment(l, A, &t, false)), BUF_LOCAL, "A");
+    /* A guess that was wrong, and the next node's guess, too: back at A, which keeps it. */
+    l->node[B].owns = false;
+    use_buckets(l, A, slots[A], slots[B], NONE, NONE);
+    expect(l, deliver(l, A, segment(l, A, &t, false)), BUF_LOCAL, "ABCA");
+    assert_int_equal(counted_at(l, A, TG_C_steer_rst), 0);
+}
+
 /* --- nobody has it -------------------------------------------------------------------------------- */
 
 static void nobodys_packets_are_reset_at_once(void **state)
@@ -199,6 +223,7 @@ int main(void)
         LAB_TEST(the_newest_owner_of_its_bucket_goes_first),
         LAB_TEST(a_former_owner_of_its_bucket_has_it),
         LAB_TEST(the_other_site_finds_its_node),
+        LAB_TEST(a_doubtful_segment_goes_to_whom_it_names),
         LAB_TEST(nobodys_packets_are_reset_at_once),
         LAB_TEST(what_its_owner_has_lost_comes_back_and_is_reset),
         LAB_TEST(the_next_rung_follows_a_refusal),

@@ -117,6 +117,10 @@ void tcp_icmp_error(void *tcp, const struct net_icmp_error *error, tg_ns now);
  * asks, step 1. Stores the flow index in *flow. */
 bool tcp_owns(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow);
 
+/* True when a segment with this ACK number fits the connection (or TIME-WAIT) of a flow index that tcp_owns has
+ * just given. Else the tuple may be another node's by now, and only if it is not, ours to judge. */
+bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack);
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 /* Accept SYNs for a port on any of our addresses. `tag` comes back in TCP_EV_ACCEPTED. */

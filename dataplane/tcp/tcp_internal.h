@@ -481,6 +481,7 @@ void tcp_timewait_destroy(struct tcp *tcp);
  * place, finish it. pcb may be gone afterwards. */
 void tcp_timewait_add(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 void tcp_timewait_arrives(struct tcp *tcp, uint32_t record, struct tcp_rx *rx);
+bool tcp_timewait_expects(const struct tcp *tcp, uint32_t record, uint32_t ack);
 bool tcp_timewait_matches(const struct tcp *tcp, uint32_t record, const struct ip_tuple *tuple);
 /* For tcp_check: NULL or what is wrong. */
 const char *tcp_timewait_check(const struct tcp *tcp);

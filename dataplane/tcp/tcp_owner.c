@@ -27,6 +27,17 @@ uint32_t tcp_reserve_of(const struct tcp *tcp, const struct ip_addr *remote)
     return tcp->has_owner ? tcp->owner.reserve[ip_addr_is4(remote) ? 0 : 1] : 0;
 }
 
+/* What ack_check of tcp_in.c takes, before the segment gets there. */
+bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack)
+{
+    if (flow & TCP_FLOW_TW)
+        return tcp_timewait_expects(tcp, flow & ~TCP_FLOW_TW, ack);
+    const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
+    if (pcb->state == TCP_S_SYN_SENT || pcb->state == TCP_S_SYN_RECEIVED)
+        return ack == pcb->iss + 1;
+    return seq_le(ack, pcb->snd_nxt) && seq_le(pcb->snd_una - pcb->snd_wnd_max, ack);
+}
+
 /* --- where a connection starts --------------------------------------------------------------------------- */
 
 struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now)

@@ -292,6 +292,51 @@ static void a_fleet_that_comes_later_starts_above(void **state)
     trace_end(t);
 }
 
+/* --- one tuple, two nodes ------------------------------------------------------------------------------- */
+
+/* What the stack says about a segment of the trace's tuple with this ACK, relative to our ISN. */
+static bool expects(struct trace *t, uint32_t ack)
+{
+    uint32_t flow, hash = wire_tuple_hash(&t->node.toeplitz, &t->tuple);
+    assert_true(tcp_owns(t->node.tcp, &t->tuple, hash, &flow));
+    return tcp_expects(t->node.tcp, flow, t->our_iss + ack);
+}
+
+static void segments_of_another_connection_do_not_fit(void **state)
+{
+    struct trace *t = trace_start(state);
+    IN(t, .flags = S, .seq = 0, .mss = 1000, .win = 5000);
+    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    assert_true(expects(t, 1)); /* half open: the ACK of our SYN, nothing else */
+    assert_false(expects(t, 0));
+    assert_false(expects(t, 2));
+    IN(t, .flags = A, .seq = 1, .ack = 1, .win = 5000);
+    t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
+    trace_write(t, 0, 3000);
+    trace_skip(t);
+    assert_true(expects(t, 1) && expects(t, 3001) && expects(t, 1u - 5000)); /* RFC 5961 s5.2 */
+    assert_false(expects(t, 3002) || expects(t, 0u - 5000) || expects(t, 0x80000000u));
+    IN(t, .flags = A, .seq = 1, .ack = 3001);
+    tcp_close(t->node.tcp, t->h);
+    trace_collect(t);
+    trace_skip(t);
+    IN(t, .flags = A | F, .seq = 1, .ack = 3002);
+    trace_skip(t);
+    assert_int_equal(tcp_time_wait_count(t->node.tcp), 1);
+    assert_true(expects(t, 3002) && expects(t, 1)); /* TIME-WAIT: late segments */
+    assert_false(expects(t, 3003) || expects(t, 3002u - 0x100001u));
+    trace_end(t);
+}
+
+static void active_opens_expect_their_syns_ack(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_connect(t, 0);
+    assert_true(expects(t, 1));
+    assert_false(expects(t, 0) || expects(t, 2));
+    trace_end(t);
+}
+
 /* --- on and off ------------------------------------------------------------------------------------------ */
 
 static void connections_keep_the_cookie_that_they_began_with(void **state)
@@ -354,6 +399,8 @@ int main(void)
         BOTH(a_reopened_connection_starts_above),
         BOTH(without_timestamps_the_isn_starts_above),
         BOTH(a_fleet_that_comes_later_starts_above),
+        BOTH(segments_of_another_connection_do_not_fit),
+        BOTH(active_opens_expect_their_syns_ack),
         BOTH(connections_keep_the_cookie_that_they_began_with),
         BOTH(without_a_fleet_nothing_changes),
         BOTH(the_offered_mss_leaves_room_for_the_tunnel),

@@ -13,6 +13,7 @@
 #define TW_FLAGS      15u
 #define TW_FLAG_BITS  4
 #define TW_UNIT       (8 * TG_MS) /* of expiry: the low four bits are flags */
+#define TW_LATE       0x100000u   /* bytes by which a late ACK is old at most, as a rule */
 #define TW_ISN_GAP    0x20000u /* new ISN above the old snd_nxt by more than an unscaled window */
 
 static uint32_t tw_time(tg_ns now)
@@ -67,6 +68,12 @@ bool tcp_timewait_matches(const struct tcp *tcp, uint32_t record, const struct i
         return false;
     struct ip_tuple t = tw_tuple(tcp, r);
     return memcmp(&t, tuple, sizeof t) == 0;
+}
+
+/* A late segment acknowledges little less than all; the numbers of another connection lie anywhere. */
+bool tcp_timewait_expects(const struct tcp *tcp, uint32_t record, uint32_t ack)
+{
+    return tcp->tw.records[record].snd_nxt - ack <= TW_LATE;
 }
 
 /* --- ring ------------------------------------------------------------------------------------------- */

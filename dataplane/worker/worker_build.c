@@ -63,10 +63,13 @@ static enum tg_err worker_build_tcp(struct worker *w)
     return result;
 }
 
-static bool worker_owns(const void *tcp, const struct ip_tuple *tuple, uint32_t hash,
-                        uint32_t *flow)
+static enum steer_claim worker_claim(const void *tcp, const struct ip_tuple *tuple, uint32_t hash,
+                                     const uint32_t *ack)
 {
-    return tcp_owns(tcp, tuple, hash, flow);
+    uint32_t flow;
+    if (!tcp_owns(tcp, tuple, hash, &flow))
+        return STEER_STRANGER;
+    return !ack || tcp_expects(tcp, flow, *ack) ? STEER_OURS : STEER_DOUBTFUL;
 }
 
 static void worker_build_steer(struct worker *w)
@@ -83,8 +86,8 @@ static void worker_build_steer(struct worker *w)
                               .node_slot = w->config.node_slot,
                               .spread_by_port = io_caps(w->io, 0)->rss,
                               .limits = &w->limits,
-                              .owns = worker_owns,
-                              .owns_arg = w->tcp};
+                              .claim = worker_claim,
+                              .claim_arg = w->tcp};
 }
 
 static enum tg_err worker_build_proxy(struct worker *w, struct ring *events)

@@ -56,11 +56,11 @@ static struct buf *frame_make(struct buf_pool *pool, struct buf *b, bool outer4)
     return exact;
 }
 
-/* Every third connection is ours. */
-static bool owns(const void *arg, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow)
+/* Of three connections one is ours, and one perhaps. */
+static enum steer_claim claim(const void *arg, const struct ip_tuple *tuple, uint32_t hash,
+                              const uint32_t *ack)
 {
-    *flow = 0;
-    return tuple->remote_port % 3 == 0;
+    return (enum steer_claim)(tuple->remote_port % 3);
 }
 
 static struct net *net_make(struct buf_pool *pool, struct stats *stats)
@@ -93,7 +93,7 @@ static void frame_steer(struct buf_pool *pool, struct buf *b)
                           .node_slot = 2,
                           .fleet = &fleet,
                           .limits = &limits,
-                          .owns = owns,
+                          .claim = claim,
                           .wall_offset_ns = (int64_t)(NOW_MS * TG_MS)};
     steer_limits_init(&limits, 1000, 1000, key);
     if (wire_parse(b, &toeplitz) != TG_C_none) {
