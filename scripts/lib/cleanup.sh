@@ -28,11 +28,37 @@ cleanup_all() {
     exit "$status"
 }
 
+# Everything in a run's directory but what tells how it went.
+cleanup_all_but_logs() {
+    find "$1" -mindepth 1 -maxdepth 1 ! -name log ! -name tidegate.conf -exec rm -rf {} +
+}
+
+# What runs left that were killed with SIGKILL: a pid in the name that no longer lives. Their programs ended with them
+# (process_start), their hugepages are settled by the next who asks for some (huge_settle), logs stay as after any
+# failure.
+cleanup_sweep() {
+    local path pid
+    for path in /run/netns/tg-*-* {/tmp,/dev/shm}/tidegate-run.*; do
+        pid=${path##*/}
+        pid=${pid#tg-}
+        pid=${pid#tidegate-run.}
+        pid=${pid%%[.-]*}
+        if [[ ! -e $path || ! $pid =~ ^[0-9]+$ || -e /proc/$pid ]]; then
+            continue
+        fi
+        case $path in
+        /run/netns/*) net_sweep "$pid" ;;
+        /dev/shm/*) rm -rf "$path" ;;
+        *) cleanup_all_but_logs "$path" ;;
+        esac
+    done
+}
+
 # Logs of a run that did not work stay; everything else goes.
 cleanup_files() {
-    rm -rf "$run_shared"
+    rm -rf "${run_shared:-}"
     if (($1 != 0 && $1 != 130)) || [[ -n ${TIDEGATE_KEEP_LOGS:-} ]]; then
-        find "$run_dir" -mindepth 1 -maxdepth 1 ! -name log ! -name tidegate.conf -exec rm -rf {} +
+        cleanup_all_but_logs "$run_dir"
         ui_say "logs: $run_dir/log"
     else
         rm -rf "$run_dir"

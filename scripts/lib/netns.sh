@@ -99,16 +99,10 @@ net_down() {
     done
 }
 
-# Namespaces of a run that was killed with SIGKILL: its pid is in the name and no longer lives (its programs ended
-# with it, see process_start).
+# net_sweep PID: the namespaces of a run that was killed.
 net_sweep() {
-    local path name pid
-    for path in /run/netns/tg-*-*; do
-        name=${path##*/}
-        pid=${name#tg-}
-        pid=${pid%%-*}
-        if [[ $pid =~ ^[0-9]+$ && ! -e /proc/$pid ]]; then
-            ip netns delete "$name" 2>/dev/null || true
-        fi
+    local path
+    for path in "/run/netns/tg-$1-"*; do
+        ip netns delete "${path##*/}" 2>/dev/null || true
     done
 }
