@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define TIDEGATE_VERSION "0.1.0"
@@ -97,6 +99,37 @@ enum tg_err start_region(const struct config *config, const struct start_secrets
                          (size_t)config->arena_mb << 20, gid, secrets->boot_id, problem);
 }
 
+/* The interface of a device string: what follows "iface=", else the string up to a comma. */
+static void start_interface(const char *device, char name[64])
+{
+    const char *at = strstr(device, "iface=");
+    at = at ? at + strlen("iface=") : device;
+    snprintf(name, 64, "%.*s", (int)strcspn(at, ","), at);
+}
+
+/* One tidegate per port. The drivers do not see to it: a second net_tap joins the first one's interface and
+ * takes half of its frames, a second net_af_xdp fails but tears the first one's XDP program off. An abstract
+ * unix socket is a name in our network namespace, as the interface is, and goes with us however we end; it
+ * stays open on purpose. */
+static enum tg_err start_claim(const char *device, char problem[256])
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char name[64];
+    start_interface(device, name);
+    int n = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "tidegate/port/%s", name);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address,
+                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0)
+        return TG_OK;
+    if (errno == EADDRINUSE)
+        snprintf(problem, 256, "port %s is in use by another tidegate: stop it first", name);
+    else
+        snprintf(problem, 256, "port %s cannot be claimed: %s", name, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return TG_SYSTEM;
+}
+
 enum tg_err start_ports(const struct config *config, const struct start_secrets *secrets,
                         struct io_host **host, char problem[256])
 {
@@ -113,6 +146,8 @@ enum tg_err start_ports(const struct config *config, const struct start_secrets 
     for (unsigned i = 0; i < config->eal_arg_count; i++)
         extra[i] = config->eal_args[i];
     for (unsigned p = 0; p < config->port_count; p++) {
+        if (start_claim(config->ports[p].device, problem) != TG_OK)
+            return TG_SYSTEM;
         io.ports[p].device = config->ports[p].device;
         io.ports[p].queues = config->ports[p].queues;
         io.ports[p].mtu = (uint16_t)config->ports[p].mtu;

@@ -325,7 +325,7 @@ static void burst_agrees_with_look_up_and_with_the_obvious_way(void **state)
             r->destination_bits = (uint8_t)(prng_below(&p, 2) ? 96 + prng_below(&p, 33) : 0);
             r->destination_port_low = (uint16_t)prng_below(&p, 4);
         }
-        struct buf *burst[TG_BURST];
+        struct buf *burst[TG_BURST] = {NULL};
         bool drop[TG_BURST];
         unsigned n = (unsigned)prng_below(&p, TG_BURST + 1), survivors = 0;
         for (unsigned i = 0; i < n; i++) {

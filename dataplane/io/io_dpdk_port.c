@@ -259,9 +259,9 @@ static enum tg_err io_port_open(struct io_host *host, const struct io_config *co
     struct rte_eth_conf conf = {0};
     port->poll_fd = -1;
     if (!io_port_find(device, &port->id) || rte_eth_dev_info_get(port->id, &info) != 0)
-        return io_problem(
-            problem, TG_SYSTEM,
-            "port %s is not there: does the device exist, is it bound to a DPDK driver?", device);
+        return io_problem(problem, TG_SYSTEM, "port %s is not there: %s", device,
+                          geteuid() ? "ports need root: tidegate drops its rights afterwards"
+                                    : "does the device exist, is it bound to a DPDK driver?");
     io_port_plan(port, config, index, &info, &conf);
     uint16_t rx_descriptors = IO_DESCRIPTORS, tx_descriptors = IO_DESCRIPTORS;
     const char *step = "configure";

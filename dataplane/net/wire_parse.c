@@ -167,7 +167,9 @@ enum tg_counter wire_verify(struct buf *b, const struct toeplitz *toeplitz)
     if (b->ip_version == 0)
         return TG_C_none;
     enum tg_counter reason = verify_l4(b);
-    if (reason == TG_C_none && !(b->flags & BUF_RX_HASH))
+    if (reason != TG_C_none)
+        b->flags &= (uint16_t)~BUF_PARSED;
+    else if (!(b->flags & BUF_RX_HASH))
         b->rx_hash = parsed_hash(b, toeplitz);
     return reason;
 }
