@@ -85,7 +85,8 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
     w->edge = edge;
     w->hoard.every = config->hoard_every;
     prng_seed(&w->rng, config->seed * 64 + 32 + i);
-    snprintf(w->name, sizeof w->name, "edge.%u", i);
+    snprintf(w->name, sizeof w->name, config->number ? "edge%2$u.%1$u" : "edge.%u", i,
+             config->number);
     w->node = (struct sim_node){
         .name = w->name, .turn = edge_turn, .next = edge_next, .receive = edge_receive};
     struct io_sim_config io = {
@@ -125,8 +126,12 @@ static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config 
         .listen_count = 2,
         .seed = config->seed,
         .toeplitz = sim_toeplitz(),
+        .node_slot = config->node_slot,
     };
-    sim_net_addresses(&worker.net, EDGE_NUMBER);
+    sim_net_addresses(&worker.net, edge->number);
+    for (unsigned k = 0; k < config->service_count; k++)
+        worker.net.addresses[worker.net.address_count++] =
+            (struct net_address){config->service[k], 128, 0};
     enum tg_err err = worker_create(&worker, w->io, &w->stats, NULL, NULL, &w->worker);
     if (err == TG_OK)
         sim_add_node(edge->sim, &w->node);
@@ -144,7 +149,8 @@ bool edge_open(struct edge *edge, struct sim *sim, const struct edge_config *con
     edge->sim = sim;
     edge->workers = config->workers;
     edge->wall_offset = EDGE_WALL * (int64_t)TG_S;
-    sim_mac(EDGE_NUMBER, edge->mac);
+    edge->number = config->number ? config->number : EDGE_NUMBER;
+    sim_mac(edge->number, edge->mac);
     for (unsigned i = 0; i < config->workers && err == TG_OK; i++) {
         err = edge_open_io(edge, config, i);
         ios[i] = edge->worker[i].io;
@@ -232,6 +238,17 @@ void edge_use_certificates(struct edge *edge, uint64_t seed)
     for (unsigned i = 0; i < edge->workers; i++)
         if (certificates_use(&edge->worker[i], seed + i, edge->certificates_count + 1) != TG_OK)
             sim_fail(edge->sim, "edge.%u refuses the certificates", i);
+}
+
+void edge_use_owners(struct edge *edge, struct tables_owners *table, uint64_t number)
+{
+    if (!tables_valid(TABLES_OWNERS, table, table->header.bytes))
+        sim_fail(edge->sim, "the scenario's owners are not valid");
+    for (unsigned i = 0; i < edge->workers; i++) {
+        struct edge_worker *w = &edge->worker[i];
+        if (worker_use_table(w->worker, TABLES_OWNERS, table, number) != TG_OK)
+            sim_fail(edge->sim, "%s refuses the owners", w->name);
+    }
 }
 
 /* --- the end --------------------------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ struct edge_worker {
 
 struct edge {
     struct sim *sim;
+    unsigned number; /* 10.0.0.number, fd00::number */
     unsigned workers;
     struct edge_worker worker[EDGE_WORKERS_MAX];
     unsigned port;
@@ -46,6 +47,11 @@ struct edge_config {
     uint64_t seed;
     unsigned hoard_every;
     bool https; /* with pipe_tls_set's certificate */
+    /* In a fleet: */
+    unsigned number; /* 0: EDGE_NUMBER */
+    uint16_t node_slot;
+    struct ip_addr service[2]; /* addresses that other nodes have, too */
+    unsigned service_count;
 };
 
 bool edge_open(struct edge *edge, struct sim *sim, const struct edge_config *config);
@@ -57,6 +63,9 @@ void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t 
 
 /* A new set of certificates (the same one again) on all workers. */
 void edge_use_certificates(struct edge *edge, uint64_t seed);
+
+/* A table of owners, on all workers; it must outlive them. */
+void edge_use_owners(struct edge *edge, struct tables_owners *table, uint64_t number);
 
 /* Seconds of the wall clock, for TLS. */
 static inline uint64_t edge_wall_s(const struct edge *edge)

@@ -191,6 +191,12 @@ static enum tg_err host_open_net(struct host *host, const struct host_config *co
     net.ports[0].tx_ip_checksum = caps->tx_ip_checksum;
     net.ports[0].tx_l4_checksum = caps->tx_l4_checksum;
     sim_net_addresses(&net, config->number);
+    if (config->gateway) {
+        struct ip_addr any4 = ip_addr_from4((const uint8_t[4]){0}), any6 = {{0}};
+        net.routes[0] = (struct net_route){any4, 96, sim_address4(config->gateway), 0};
+        net.routes[1] = (struct net_route){any6, 0, sim_address6(config->gateway), 0};
+        net.route_count = 2;
+    }
     return net_create(&net, io_pool(host->io), &host->stats, sim_toeplitz(), prng_next(&host->rng),
                       host_icmp_error, host, &host->net);
 }

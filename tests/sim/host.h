@@ -42,6 +42,7 @@ struct host_config {
     bool offload;                        /* the port fills in checksums */
     struct tcp_config tcp;               /* keys, seed and pick_port are filled in */
     unsigned refill_faults, hoard_every; /* turns, about; 0: never */
+    unsigned gateway;                    /* number of the router to all else; 0: there is none */
 };
 
 /* Shared by all stacks of a run: the hash key is the node's, not the connection's. */

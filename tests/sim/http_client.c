@@ -34,7 +34,7 @@ static void client_later(struct http_client *c, tg_ns when)
 
 static void client_connect(struct http_client *c, tg_ns now)
 {
-    struct ip_addr to = c->ip6 ? sim_address6(EDGE_NUMBER) : sim_address4(EDGE_NUMBER);
+    struct ip_addr to = c->world->service[c->ip6];
     struct tls_conn *tls = NULL;
     tcp_handle handle;
     uint16_t port = c->https ? EDGE_HTTPS_PORT : EDGE_HTTP_PORT;
@@ -199,6 +199,14 @@ static void client_response_done(struct http_client *c, tg_ns now)
 static void client_cut(struct http_client *c, bool fin, tg_ns now)
 {
     struct http_plan *plan = plan_of(c);
+    if (c->world->alone) {
+        c->world->broken++;
+        c->plan = c->plan_end; /* one connection a client */
+        if (c->open)
+            pipe_abort(&c->pipe);
+        client_next_connection(c, now);
+        return;
+    }
     if (!c->asking && c->world->starved) {
         client_next_connection(c, now);
         return;

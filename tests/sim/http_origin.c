@@ -209,7 +209,7 @@ static void origin_left_alone(struct http_origin *o, bool live)
     bool excused = o->plan && (o->plan->aborted || o->plan->misdeed != WELL_BEHAVED ||
                                (o->plan->early && o->answered));
     /* In mid-head it is unknown whose request it was: excused when somebody aborts in this run. */
-    excused |= o->world->starved;
+    excused |= o->world->starved || o->world->alone;
     for (unsigned i = 0; i < o->world->plan_count && !o->plan; i++)
         excused |= o->world->plans[i].aborts;
     if (!between && !excused)

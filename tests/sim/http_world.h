@@ -76,6 +76,10 @@ struct http_world {
     struct prng rng;
     struct host client_host, origin_host;
     struct edge edge;
+    struct edge sister;        /* the fleet's other node; without a fleet it has no workers */
+    struct ip_addr service[2]; /* what clients connect to, IPv4 and IPv6 */
+    bool alone; /* a fleet whose nodes do not forward: connections break, and are counted */
+    unsigned broken;
     bool misdeeds;  /* of the origin: allows more than one asking, and 502 and 504 */
     bool starved;   /* the edge runs out of buffers at times: it may give requests up, cleanly */
     unsigned swaps; /* new tables still to come */

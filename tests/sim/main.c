@@ -19,7 +19,7 @@ struct options {
 static const struct {
     const char *name;
     sim_scenario *run;
-} scenarios[] = {{"tcp", scenario_tcp}, {"http", scenario_http}};
+} scenarios[] = {{"tcp", scenario_tcp}, {"http", scenario_http}, {"fleet", scenario_fleet}};
 
 /* For the handler of a crash: which seed was it? */
 static uint64_t running_seed;
@@ -101,6 +101,19 @@ static bool run_seed(unsigned scenario, uint64_t seed, bool verbose, bool trace)
     return false;
 }
 
+/* Without forwarding every connection must break, else the fleet's scenario proves nothing. */
+static bool run_control(void)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct sim_result result = run_once(scenario_fleet_alone, seed, false, false);
+        if (!result.failed)
+            continue;
+        printf("control: FAIL seed %llu: %s\n", (unsigned long long)seed, result.failure);
+        return false;
+    }
+    return true;
+}
+
 /* The oracle must ring when payload bytes change under a right checksum. */
 static bool run_selftest(void)
 {
@@ -123,11 +136,12 @@ static unsigned scenario_of(const struct options *options, uint64_t seed)
 
 static _Noreturn void usage(const char *program)
 {
-    fprintf(stderr,
-            "usage: %s [--seed N] [--seeds COUNT] [--scenario tcp|http] [--selftest] [--verbose] "
-            "[--trace]\n"
-            "Runs seeds N .. N+COUNT-1 (1 and 1), each twice. --seeds also runs the self-test.\n",
-            program);
+    fprintf(
+        stderr,
+        "usage: %s [--seed N] [--seeds COUNT] [--scenario tcp|http|fleet] [--selftest] [--verbose] "
+        "[--trace]\n"
+        "Runs seeds N .. N+COUNT-1 (1 and 1), each twice. --seeds also runs the self-test.\n",
+        program);
     exit(2);
 }
 
@@ -180,8 +194,10 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     for (uint64_t i = 0; i < o.count; i++)
         run_seed(scenario_of(&o, o.seed + i), o.seed + i, o.verbose, o.trace) ? passed++ : failed++;
-    if (o.selftest)
+    if (o.selftest) {
         run_selftest() ? passed++ : failed++;
+        run_control() ? passed++ : failed++;
+    }
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed ? 1 : 0;
 }

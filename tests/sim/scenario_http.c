@@ -172,6 +172,8 @@ static void open_edge(struct http_world *w)
         .response_timeout_ms = w->misdeeds ? 120000 : (uint32_t)(PATIENCE / TG_MS),
         .idle_timeout_ms = (uint32_t)sim_between(rng, 1000, 20000),
     };
+    w->service[0] = sim_address4(EDGE_NUMBER);
+    w->service[1] = sim_address6(EDGE_NUMBER);
     if (edge_open(&w->edge, w->sim, &config))
         edge_use_origin(&w->edge, &w->origin_host.address4, ORIGIN_PORT, &w->limits);
 }

@@ -15,8 +15,8 @@
 #include "base/span.h"
 #include "base/types.h"
 
-#define SIM_NODES_MAX 8
-#define SIM_PORTS_MAX 4
+#define SIM_NODES_MAX 12
+#define SIM_PORTS_MAX 5
 #define SIM_NEVER     UINT64_MAX
 
 struct sim;
@@ -78,6 +78,9 @@ struct sim {
     } ports[SIM_PORTS_MAX];
     unsigned port_count;
     struct sim_path paths[SIM_PORTS_MAX][SIM_PORTS_MAX]; /* [from][to] */
+    /* Who gets too-big messages about what left a port, port + 1; 0: that port. (A router does not know
+     * which of the nodes with one address has sent a packet.) */
+    uint8_t too_big_to[SIM_PORTS_MAX];
     tg_ns poll_jitter; /* a sleeping node notices a frame so much later at most */
 
     uint64_t digest; /* of every delivered frame and its time */
@@ -155,8 +158,10 @@ struct sim_result {
     char failure[400];
 };
 typedef void sim_scenario(struct sim *sim);
-sim_scenario scenario_tcp, scenario_http;
+sim_scenario scenario_tcp, scenario_http, scenario_fleet;
 /* The self-test: a path forges payload bytes under right checksums; the oracle must notice. */
 sim_scenario scenario_tcp_forged;
+/* The control experiment: no node sends strangers' packets to their owner; every connection must break. */
+sim_scenario scenario_fleet_alone;
 
 #endif
