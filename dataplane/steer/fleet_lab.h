@@ -182,6 +182,7 @@ static inline struct owner_cookie cookie(const struct lab *l, unsigned owner,
 static inline struct buf *fresh(struct lab *l, struct buf *made)
 {
     struct buf *b = test_buf(&l->pool.pool, made->data, made->len);
+    memset(&b->path, 0x7f, sizeof b->path); /* of an earlier life of the frame */
     buf_unref(&l->pool.pool, made);
     return b;
 }

@@ -202,6 +202,29 @@ static void a_source_has_its_share(void **state)
     expect_drop(l, deliver(l, A, segment(l, B, &t, true)), TG_C_steer_tunnel_limited, "A");
 }
 
+/* It is charged where it came in, not on its way, nor for the way back. */
+static void the_ingress_alone_limits(void **state)
+{
+    struct lab *l = *state;
+    static const uint64_t key[2] = {5, 6};
+    struct ip_tuple t = client(true, 4000);
+    steer_limits_init(&l->node[B].limits, 1, 1, key);
+    steer_limits_init(&l->node[C].limits, 1, 1, key);
+    l->now = TG_S;
+    use_buckets(l, A, slots[C], NONE, NONE, NONE);
+    own(l, B, &t);
+    for (unsigned i = 0; i < 5; i++)
+        expect(l, deliver(l, A, segment(l, B, &t, true)), BUF_LOCAL, "ACB");
+    l->node[B].owns = false;
+    for (unsigned i = 0; i < 5; i++)
+        expect(l, deliver(l, A, segment(l, B, &t, true)), BUF_RST, "ACBA");
+    /* A second question is the same packet still. */
+    steer_limits_init(&l->node[A].limits, 1, 1, key);
+    use_buckets(l, A, slots[A], slots[C], NONE, NONE);
+    own(l, C, &t);
+    expect(l, deliver(l, A, segment(l, B, &t, false)), BUF_LOCAL, "ABAC");
+}
+
 /* A full segment of the MSS that we offer fits; one byte more does not. */
 static void the_advertised_mss_leaves_room(void **state)
 {
@@ -229,6 +252,7 @@ int main(void)
         LAB_TEST(a_handed_over_packet_keeps_its_way),
         LAB_TEST(bad_tunnels_are_dropped_with_their_reason),
         LAB_TEST(a_source_has_its_share),
+        LAB_TEST(the_ingress_alone_limits),
         LAB_TEST(the_advertised_mss_leaves_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

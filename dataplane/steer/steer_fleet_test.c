@@ -154,6 +154,19 @@ static void the_next_rung_follows_a_refusal(void **state)
     expect(l, deliver(l, A, tcp_frame(l, &t, TCP_FIN, 0, NULL, 0)), BUF_LOCAL, "ACAB");
 }
 
+/* Tables that send it round and round: the second node is the last. */
+static void two_hops_are_the_limit(void **state)
+{
+    struct lab *l = *state;
+    struct ip_tuple t = client(true, 4000);
+    use_buckets(l, A, slots[C], NONE, NONE, NONE);
+    use_buckets(l, C, slots[B], NONE, NONE, NONE);
+    use_buckets(l, B, slots[C], NONE, NONE, NONE);
+    expect(l, deliver(l, A, tcp_frame(l, &t, TCP_FIN, 0, NULL, 0)), BUF_RST, "ACBA");
+    for (unsigned i = 0; i < NODES; i++)
+        assert_int_equal(counted_at(l, i, TG_C_steer_tunnel_loop), 0);
+}
+
 static void never_back_to_the_ingress_but_as_returned(void **state)
 {
     struct lab *l = *state;
@@ -227,6 +240,7 @@ int main(void)
         LAB_TEST(nobodys_packets_are_reset_at_once),
         LAB_TEST(what_its_owner_has_lost_comes_back_and_is_reset),
         LAB_TEST(the_next_rung_follows_a_refusal),
+        LAB_TEST(two_hops_are_the_limit),
         LAB_TEST(never_back_to_the_ingress_but_as_returned),
         LAB_TEST(a_dead_owner_is_nobody),
         LAB_TEST(forwarding_can_be_off),
