@@ -314,12 +314,6 @@ static enum tg_err config_read_scalars(const struct reader *r, const config_sett
         {"keepalive_ms", KEY_UNSIGNED, 10, 3600000, &c->keepalive_ms},
         {"handshake_ms", KEY_UNSIGNED, 10, 3600000, &c->handshake_ms},
     };
-    const struct key control[] = {
-        {"socket", KEY_TEXT, 1, 107, c->socket}, /* sockaddr_un */
-        {"state", KEY_TEXT, 1, text, c->state},
-        {"audit", KEY_TEXT, 1, text, c->audit},
-        {"apply_timeout_ms", KEY_UNSIGNED, 10, 60000, &c->apply_timeout_ms},
-    };
     enum tg_err result = config_read_group(r, root, top, TG_ARRAY_LEN(top), others);
     if (result == TG_OK)
         result = config_read_subgroup(r, root, "node", node, TG_ARRAY_LEN(node));
@@ -327,9 +321,69 @@ static enum tg_err config_read_scalars(const struct reader *r, const config_sett
         result = config_read_subgroup(r, root, "limits", limits, TG_ARRAY_LEN(limits));
     if (result == TG_OK)
         result = config_read_subgroup(r, root, "timeouts", timeouts, TG_ARRAY_LEN(timeouts));
-    if (result == TG_OK)
-        result = config_read_subgroup(r, root, "control", control, TG_ARRAY_LEN(control));
     return result;
+}
+
+/* An endpoint becomes the front of URLs: scheme and authority only, and no password, because status shows it. */
+static bool config_endpoint_valid(const char *text)
+{
+    const char *host = strncmp(text, "http://", 7) == 0    ? text + 7
+                       : strncmp(text, "https://", 8) == 0 ? text + 8
+                                                           : "";
+    return *host && !strpbrk(host, "/?#@ \t\r\n\\");
+}
+
+static enum tg_err config_read_etcd(const struct reader *r, const config_setting_t *group,
+                                    struct config *c)
+{
+    const config_setting_t *list;
+    enum tg_err result = config_find_list(r, group, "etcd", CONFIG_ETCD, &list, &c->etcd_count);
+    for (unsigned i = 0; result == TG_OK && i < c->etcd_count; i++) {
+        const char *text = config_setting_get_string_elem(list, (int)i);
+        if (!text || strlen(text) >= CONFIG_TEXT || !config_endpoint_valid(text))
+            result =
+                config_bad(r, list, "etcd", "must hold strings such as \"http://192.0.2.5:2379\"");
+        else
+            memcpy(c->etcd[i], text, strlen(text) + 1);
+    }
+    return result;
+}
+
+/* The fleet's name is a part of its keys in the store (ctrlplane/fleet_keys.h). */
+static enum tg_err config_check_fleet(const struct reader *r, const config_setting_t *group,
+                                      const struct config *c)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    if (c->fleet[strspn(c->fleet, allowed)])
+        return config_bad(r, group, "fleet", "may hold letters, digits, '-' and '_' only");
+    if (c->etcd_count && !c->fleet[0])
+        return config_bad(r, group, "fleet", "is missing: etcd is where a fleet's resources are");
+    if (c->fleet[0] && !c->etcd_count)
+        return config_bad(r, group, "etcd", "is missing: a fleet needs at least one endpoint");
+    return TG_OK;
+}
+
+static enum tg_err config_read_control(const struct reader *r, const config_setting_t *root,
+                                       struct config *c)
+{
+    static const char *const others[] = {"etcd", NULL};
+    const long long text = CONFIG_TEXT - 1;
+    const struct key keys[] = {
+        {"socket", KEY_TEXT, 1, 107, c->socket}, /* sockaddr_un */
+        {"state", KEY_TEXT, 1, text, c->state},
+        {"audit", KEY_TEXT, 1, text, c->audit},
+        {"apply_timeout_ms", KEY_UNSIGNED, 10, 60000, &c->apply_timeout_ms},
+        {"fleet", KEY_TEXT, 0, sizeof c->fleet - 1, c->fleet},
+    };
+    const config_setting_t *group;
+    enum tg_err result = config_find_group(r, root, "control", &group);
+    if (result != TG_OK || !group)
+        return result;
+    result = config_read_group(r, group, keys, TG_ARRAY_LEN(keys), others);
+    if (result == TG_OK)
+        result = config_read_etcd(r, group, c);
+    return result == TG_OK ? config_check_fleet(r, group, c) : result;
 }
 
 static void config_defaults(struct config *c)
@@ -383,6 +437,8 @@ enum tg_err config_load(const char *path, struct config *c, char problem[512])
     }
     const config_setting_t *root = config_root_setting(&file);
     enum tg_err result = config_read_scalars(&r, root, c);
+    if (result == TG_OK)
+        result = config_read_control(&r, root, c);
     if (result == TG_OK)
         result = config_read_cpus_and_args(&r, root, c);
     if (result == TG_OK)

@@ -16,6 +16,7 @@
 #define CONFIG_ROUTES    32
 #define CONFIG_LISTEN    8 /* per protocol */
 #define CONFIG_EAL_ARGS  16
+#define CONFIG_ETCD      5 /* endpoints of the fleet store */
 
 /* An address with a prefix length; IPv4 as IPv4-mapped with bits + 96. */
 struct config_prefix {
@@ -59,6 +60,9 @@ struct config {
     unsigned head_ms, body_ms, keepalive_ms, handshake_ms;            /* timeouts */
     char socket[CONFIG_TEXT], state[CONFIG_TEXT], audit[CONFIG_TEXT]; /* control */
     unsigned apply_timeout_ms;
+    char fleet[65]; /* name of the fleet; "" with no etcd endpoints: this node is alone */
+    char etcd[CONFIG_ETCD][CONFIG_TEXT]; /* "http://192.0.2.5:2379", no path, no slash at the end */
+    unsigned etcd_count;
 };
 
 /* Read and check the file. TG_BAD_CONFIG: `problem` is "FILE:LINE: key: what is wrong" (or "FILE: ..." when it

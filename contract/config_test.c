@@ -79,6 +79,21 @@ static void example_shows_the_defaults(void **state)
     assert_true(config.hugepages && config.idle_sleep);
 }
 
+static void fleet_is_read(void **state)
+{
+    assert_int_equal(load_text(PORT
+                               "control = { fleet = \"lab-1\"; etcd = [ \"http://192.0.2.5:2379\", "
+                               "\"https://[2001:db8::5]:2379\" ]; };\n"),
+                     TG_OK);
+    assert_string_equal(config.fleet, "lab-1");
+    assert_int_equal(config.etcd_count, 2);
+    assert_string_equal(config.etcd[0], "http://192.0.2.5:2379");
+    assert_string_equal(config.etcd[1], "https://[2001:db8::5]:2379");
+    assert_int_equal(load_text(PORT), TG_OK);
+    assert_int_equal(config.etcd_count, 0);
+    assert_string_equal(config.fleet, "");
+}
+
 static void refusals_name_line_and_key(void **state)
 {
     static const struct {
@@ -113,6 +128,25 @@ static void refusals_name_line_and_key(void **state)
         {"ports = ( { addresses = [ \"192.0.2.1/24\" ]; } );\n", ":1: device: is missing"},
         {"ports = ( { device = \"x\"; addresses = [ \"192.0.2.1\" ]; } );\n",
          ":1: addresses: must hold strings such as \"192.0.2.1/24\""},
+        {PORT "control = {\n fleet = \"a/b\"; etcd = [ \"http://h:1\" ]; };\n",
+         ":2: fleet: may hold letters, digits, '-' and '_' only"},
+        {PORT "control = { fleet = \"lab\"; };\n",
+         ":2: etcd: is missing: a fleet needs at least one endpoint"},
+        {PORT "control = { etcd = [ \"http://h:1\" ]; };\n",
+         ":2: fleet: is missing: etcd is where a fleet's resources are"},
+        {PORT "control = { fleet = \"lab\"; etcd = [ \"h:2379\" ]; };\n",
+         ":2: etcd: must hold strings such as \"http://192.0.2.5:2379\""},
+        {PORT "control = { fleet = \"lab\"; etcd = [ \"http://h:1/\" ]; };\n",
+         ":2: etcd: must hold strings such as \"http://192.0.2.5:2379\""},
+        {PORT "control = { fleet = \"lab\"; etcd = [ \"http://u:p@h:1\" ]; };\n",
+         ":2: etcd: must hold strings such as \"http://192.0.2.5:2379\""},
+        {PORT "control = { fleet = \"lab\"; etcd = [ 5 ]; };\n",
+         ":2: etcd: must hold strings such as \"http://192.0.2.5:2379\""},
+        {PORT "control = { fleet = \"lab\"; etcd = \"http://h:1\"; };\n",
+         ":2: etcd: must be a list"},
+        {PORT
+         "control = { fleet = \"l\"; etcd = [ \"a\", \"a\", \"a\", \"a\", \"a\", \"a\" ]; };\n",
+         ":2: etcd: at most 5 entries are possible"},
         {"workers = 1;\n", ":1: ports: is missing: at least one port is needed"},
         {"workers = ;\n", ":1: syntax error"},
     };
@@ -131,9 +165,8 @@ static void missing_file_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(example_is_valid),
-        cmocka_unit_test(example_shows_the_defaults),
-        cmocka_unit_test(refusals_name_line_and_key),
+        cmocka_unit_test(example_is_valid),     cmocka_unit_test(example_shows_the_defaults),
+        cmocka_unit_test(fleet_is_read),        cmocka_unit_test(refusals_name_line_and_key),
         cmocka_unit_test(missing_file_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
