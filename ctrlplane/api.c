@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define API_ATTEMPTS 10 /* of one request, when other nodes are faster */
+
 enum method { GET, PUT, POST, DELETE, METHODS };
 static const char *const method_names[METHODS] = {"GET", "PUT", "POST", "DELETE"};
 
@@ -107,12 +109,41 @@ static void call_dispatch(struct call *call)
     handle(call);
 }
 
+/* A write that another node's write came before, to resources that belong together: what was checked may not hold
+ * any more, so the whole request is answered anew, from the model as it is then. Not so when both wanted the same
+ * resource: its client decides, unless the resource was to be a new one anyway. */
+static bool call_again(struct call *call, unsigned attempt)
+{
+    const struct fleet *fleet = &call->control->fleet;
+    if (call->problem.status != 409 || strcmp(call->problem.slug, "fleet-conflict") != 0)
+        return false;
+    if (attempt >= API_ATTEMPTS || (fleet->conflict_own && !fleet->posting)) {
+        fleet_prepare(call->control); /* a look at it shows what the other node wrote */
+        return false;
+    }
+    problem_clear(&call->problem);
+    json_decref(call->response->body);
+    return true;
+}
+
+static void call_run(struct call *call)
+{
+    unsigned attempt = 0;
+    bool changes = strcmp(call->request->method, "GET") != 0;
+    call->control->fleet.posting = strcmp(call->request->method, "POST") == 0;
+    do {
+        *call->response = (struct api_response){0};
+        if (changes)
+            fleet_prepare(call->control);
+        call_dispatch(call);
+    } while (call_again(call, ++attempt));
+}
+
 void api_handle(struct control *control, const struct api_request *request,
                 struct api_response *response)
 {
-    *response = (struct api_response){0};
     struct call call = {.control = control, .request = request, .response = response};
-    call_dispatch(&call);
+    call_run(&call);
     if (!call.problem.status &&
         !response->body) /* no memory, or a configured text that is not UTF-8 */
         problem_set(&call.problem, 500, "internal", "", "the answer could not be made");
@@ -218,5 +249,6 @@ void call_change(struct call *call, enum tables_kind kind, json_t *candidate, un
         return;
     }
     call->response->generation = generation;
+    call->response->fleet_revision = call->control->fleet.committed;
     call_answer(call, status, body);
 }

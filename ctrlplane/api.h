@@ -20,11 +20,12 @@ struct api_request {
 };
 
 struct api_response {
-    unsigned status;     /* 200, 201 or the problem's */
-    json_t *body;        /* owned by the caller of api_handle */
-    const char *allow;   /* 405: methods that exist; static storage, else NULL */
-    char location[160];  /* 201: path of the new resource, else "" */
-    uint64_t generation; /* of the tables that a change came into force as; 0: none */
+    unsigned status;        /* 200, 201 or the problem's */
+    json_t *body;           /* owned by the caller of api_handle */
+    const char *allow;      /* 405: methods that exist; static storage, else NULL */
+    char location[160];     /* 201: path of the new resource, else "" */
+    uint64_t generation;    /* of the tables that a change came into force as; 0: none */
+    int64_t fleet_revision; /* of the fleet store that has the change; 0: none */
 };
 
 /* Answer one request. Never fails: faults are problem documents (status >= 400). Blocks while a

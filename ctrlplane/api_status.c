@@ -73,7 +73,7 @@ static json_t *resources_json(const struct control *c)
 void status_get(struct call *call)
 {
     static const char *const known[] = {NULL};
-    const struct control *c = call->control;
+    struct control *c = call->control;
     if (!call_query_check(call, known))
         return;
     unsigned alive = publish_workers_alive(c);
@@ -83,11 +83,11 @@ void status_get(struct call *call)
                               (json_int_t)c->audit.written, "failed", (json_int_t)c->audit.failed);
     double uptime = (double)(control_now() - c->started) / (double)TG_S;
     call_answer(call, 200,
-                json_pack("{s:s, s:o, s:f, s:s, s:i, s:o, s:o, s:o, s:o}", "version",
+                json_pack("{s:s, s:o, s:f, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "version",
                           CONTROL_VERSION, "node", node, "uptime_s", uptime, "data_plane",
                           alive ? "running" : "stopped", "workers_alive", (int)alive, "region",
                           region_json(c), "generations", generations_json(c), "resources",
-                          resources_json(c), "audit", audit));
+                          resources_json(c), "fleet", fleet_status_json(c), "audit", audit));
 }
 
 static bool attached_check(struct call *call)

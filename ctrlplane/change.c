@@ -28,12 +28,6 @@ struct wait {
     unsigned worker; /* [out] who is late or has refused */
 };
 
-static bool worker_refused(const struct region_worker *w, enum tables_kind kind, uint64_t number)
-{
-    return atomic_load_explicit(&w->refused_number, memory_order_acquire) == number &&
-           atomic_load_explicit(&w->refused_kind, memory_order_relaxed) == kind;
-}
-
 /* Where the live workers stand; OUTCOME_LATE names the first that has not acknowledged. */
 static enum outcome workers_look(struct wait *wait)
 {
@@ -48,7 +42,7 @@ static enum outcome workers_look(struct wait *wait)
         if (atomic_load_explicit(&w->applied[wait->kind], memory_order_acquire) >= wait->number)
             continue;
         wait->worker = i;
-        if (worker_refused(w, wait->kind, wait->number))
+        if (publish_worker_refused(c, i, wait->kind, wait->number))
             return OUTCOME_REFUSED;
         outcome = OUTCOME_LATE;
     }
@@ -200,14 +194,19 @@ bool change_apply(struct control *c, enum tables_kind kind, json_t *candidate, u
     struct wait wait = {.control = c, .kind = kind};
     wait.deadline = control_now() + c->config.apply_timeout_ms * TG_MS;
     bool good = compile_tables(kind, candidate, c->config.node_slot, &block, problem) &&
-                publish_ready(c, problem);
+                publish_ready(c, problem) && fleet_commit(c, candidate, problem);
+    bool committed = good;
     if (good && store_save(&c->store, candidate, why) != TG_OK) {
         problem_set(problem, 500, "storage", "", "nothing was changed: %s", why);
         store_undo(c);
         good = false;
     }
-    if (good && !region_change(&wait, candidate, &block, problem))
+    if (good && !region_change(&wait, candidate, &block, problem)) {
         store_undo(c);
+        good = false;
+    }
+    if (committed && !good)
+        fleet_undo(c, candidate);
     *generation = wait.number;
     block_free(&block);
     json_decref(candidate);

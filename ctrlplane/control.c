@@ -64,6 +64,7 @@ bool control_open(struct control *c, const struct config *config, char problem[6
         return false;
     }
     publish_look(c);
+    fleet_open(c);
     c->next_look = c->started + LOOK_EVERY;
     c->next_second = c->started + TG_S;
     return true;
@@ -76,6 +77,7 @@ void control_close(struct control *c)
         region_close(&c->region);
     }
     c->attached = false;
+    fleet_close(c);
     if (c->audit.fd >= 0)
         audit_close(&c->audit);
     store_close(&c->store);

@@ -8,6 +8,7 @@
 #include "contract/config.h"
 #include "contract/region.h"
 #include "ctrlplane/audit.h"
+#include "ctrlplane/fleet_sync.h"
 #include "ctrlplane/problem.h"
 #include "ctrlplane/store.h"
 
@@ -18,6 +19,7 @@ struct control {
     struct store store;
     json_t *model; /* in force: what the state file holds */
     struct audit audit;
+    struct fleet fleet;
     tg_ns started;
 
     /* the region, while attached */
@@ -26,6 +28,8 @@ struct control {
     uint64_t boot_id;
     char detached_why[256];     /* one sentence, while not attached */
     bool pending[TABLES_KINDS]; /* the region does not hold what the model says: to be published */
+    unsigned
+        persuade[TABLES_KINDS];   /* how often a generation that a worker refuses is offered anew */
     tg_ns next_look, next_second; /* control_tick's own deadlines */
 
     /* busy share per worker over the last second or so */

@@ -57,11 +57,18 @@ static int signals_open(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* Milliseconds; other < 0: never. */
+static int sooner(int wait, int other)
+{
+    return other >= 0 && other < wait ? other : wait;
+}
+
 /* Until a signal says stop: clients as they come, the regular work every TICK_MS. */
 static void loop(struct control *control, struct server *server, int signal_fd)
 {
     struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
-                           {.fd = server_fd(server), .events = POLLIN}};
+                           {.fd = server_fd(server), .events = POLLIN},
+                           {.fd = fleet_fd(control), .events = POLLIN}};
     tg_ns next = control_now();
     for (;;) {
         tg_ns now = control_now();
@@ -69,14 +76,14 @@ static void loop(struct control *control, struct server *server, int signal_fd)
             control_tick(control, now);
             next = now + TICK_MS * TG_MS;
         }
-        int wait = (int)((next - now) / TG_MS) + 1, server_wait = server_timeout_ms(server);
-        if (server_wait >= 0 && server_wait < wait)
-            wait = server_wait;
+        int wait = sooner((int)((next - now) / TG_MS) + 1, server_timeout_ms(server));
+        wait = sooner(wait, fleet_timeout_ms(control, now));
         if (poll(fds, TG_ARRAY_LEN(fds), wait) < 0 && errno != EINTR)
             return;
         if (fds[0].revents)
             return;
         server_run(server);
+        fleet_run(control, control_now());
     }
 }
 

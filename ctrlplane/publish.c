@@ -68,8 +68,9 @@ enum tg_err publish_block(struct control *c, enum tables_kind kind, struct block
     return err;
 }
 
-/* Compile a kind from the model in force and publish it. False: to be repeated. */
-static bool kind_reconcile(struct control *c, enum tables_kind kind)
+/* Compile a kind from the model in force and publish it. False: to be repeated.
+ * force  also when the region holds the same bytes */
+static bool kind_reconcile(struct control *c, enum tables_kind kind, bool force)
 {
     struct problem problem = {0};
     struct block block;
@@ -79,7 +80,7 @@ static bool kind_reconcile(struct control *c, enum tables_kind kind)
         problem_clear(&problem);
         return true; /* it will not get better: the region keeps what it has */
     }
-    enum tg_err err = publish_block(c, kind, &block, false, &number);
+    enum tg_err err = publish_block(c, kind, &block, force, &number);
     block_free(&block);
     if (err != TG_OK)
         log_error("%s: not published: %s", tables_kind_name(kind), tg_err_text(err));
@@ -100,7 +101,7 @@ static void region_attached(struct control *c)
     log_info("%s: attached, %u workers", c->config.region, c->region.layout->header.workers);
     hits_rebase(c);
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++)
-        c->pending[kind] = !kind_reconcile(c, (enum tables_kind)kind);
+        c->pending[kind] = !kind_reconcile(c, (enum tables_kind)kind, false);
 }
 
 /* Is the mapped region still the one at the path, and of the same start of the data plane? */
@@ -142,6 +143,32 @@ void publish_look(struct control *c)
     }
 }
 
+bool publish_worker_refused(const struct control *c, unsigned worker, enum tables_kind kind,
+                            uint64_t number)
+{
+    const struct region_worker *w = region_worker(&c->region, worker);
+    return atomic_load_explicit(&w->refused_number, memory_order_acquire) == number &&
+           atomic_load_explicit(&w->refused_kind, memory_order_relaxed) == kind;
+}
+
+/* What a live worker has not acknowledged: announced again, or, when it was refused, published again under a new
+ * number, for the reason may pass (old WAF programs that are still in use). */
+static void kind_insist(struct control *c, enum tables_kind kind, uint64_t number)
+{
+    for (unsigned w = 0; w < c->region.layout->header.workers; w++) {
+        if (c->persuade[kind] == 0 || !publish_worker_alive(c, w) ||
+            !publish_worker_refused(c, w, kind, number))
+            continue;
+        if (--c->persuade[kind] == 0)
+            log_error(
+                "worker %u refuses the %s (its log says why): the old ones stay in force there", w,
+                tables_kind_name(kind));
+        c->pending[kind] = !kind_reconcile(c, kind, true);
+        return;
+    }
+    region_announce(&c->region, kind);
+}
+
 void publish_repeat(struct control *c)
 {
     if (!c->attached)
@@ -149,9 +176,9 @@ void publish_repeat(struct control *c)
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
         uint64_t number = publish_generation(c, (enum tables_kind)kind);
         if (c->pending[kind])
-            c->pending[kind] = !kind_reconcile(c, (enum tables_kind)kind);
+            c->pending[kind] = !kind_reconcile(c, (enum tables_kind)kind, false);
         else if (number && !region_applied(&c->region, (enum tables_kind)kind, number))
-            region_announce(&c->region, (enum tables_kind)kind);
+            kind_insist(c, (enum tables_kind)kind, number);
     }
     region_collect(&c->region);
 }

@@ -9,12 +9,14 @@
 #include "ctrlplane/compile.h"
 #include "ctrlplane/control.h"
 
+#define PUBLISH_PERSUADE 20 /* times, a second apart, that a refused generation is offered anew */
+
 /* Attach when there is a region and we are not attached to it; let go of one that is gone or
  * replaced. After a new attachment the model is published where the region differs. */
 void publish_look(struct control *control);
 
 /* Publish what is still pending (a full arena, a data plane that came late), announce what a
- * live worker has not acknowledged. */
+ * live worker has not acknowledged, offer anew what one refused (control.persuade). */
 void publish_repeat(struct control *control);
 
 /* True when a change can come into force now; else a 503 problem. */
@@ -26,6 +28,10 @@ bool publish_ready(struct control *control, struct problem *problem);
  * TG_FULL: generations in use fill the room. */
 enum tg_err publish_block(struct control *control, enum tables_kind kind, struct block *block,
                           bool force, uint64_t *number);
+
+/* Did the worker say that it cannot use this generation? */
+bool publish_worker_refused(const struct control *control, unsigned worker, enum tables_kind kind,
+                            uint64_t number);
 
 /* Does the worker run? Its heartbeat says how well. False when not attached. */
 bool publish_worker_alive(const struct control *control, unsigned worker);

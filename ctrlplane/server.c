@@ -91,6 +91,11 @@ static enum MHD_Result response_queue(struct MHD_Connection *connection,
         snprintf(number, sizeof number, "%llu", (unsigned long long)r->generation);
         MHD_add_response_header(response, "Tidegate-Generation", number);
     }
+    if (r->fleet_revision) {
+        char number[24];
+        snprintf(number, sizeof number, "%lld", (long long)r->fleet_revision);
+        MHD_add_response_header(response, "Tidegate-Fleet-Revision", number);
+    }
     enum MHD_Result result = MHD_queue_response(connection, r->status, response);
     MHD_destroy_response(response);
     return result;

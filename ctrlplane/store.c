@@ -201,3 +201,17 @@ enum tg_err store_save(const struct store *store, const json_t *model, char prob
     free(json);
     return good ? TG_OK : TG_SYSTEM;
 }
+
+enum tg_err store_keep(const struct store *store, char problem[640])
+{
+    /* The name of a file that is never written again: store_save puts a new one in its place. */
+    char kept[STORE_PATH_MAX + 16], fresh[STORE_PATH_MAX + 16];
+    snprintf(kept, sizeof kept, "%s.replaced", store->path);
+    snprintf(fresh, sizeof fresh, "%s.keep", store->path);
+    unlink(fresh);
+    if (link(store->path, fresh) == 0 && rename(fresh, kept) == 0 &&
+        directory_flush(store->directory))
+        return TG_OK;
+    snprintf(problem, 640, "%s: cannot be made: %s", kept, strerror(errno));
+    return TG_SYSTEM;
+}

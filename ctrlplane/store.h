@@ -33,4 +33,7 @@ enum tg_err store_load(const struct store *store, json_t **model, char problem[6
 /* Make `model` durable. TG_SYSTEM: `problem` says why, the old file is still there. */
 enum tg_err store_save(const struct store *store, const json_t *model, char problem[640]);
 
+/* Keep the file as it is now beside the next ones, as directory/state.replaced. TG_SYSTEM: `problem` says why. */
+enum tg_err store_keep(const struct store *store, char problem[640]);
+
 #endif
