@@ -155,7 +155,8 @@ static void request_end(struct http_request *r, CURLcode code)
         snprintf(r->problem, sizeof r->problem, "the answer is longer than %u bytes",
                  HTTP_ANSWER_MAX);
     else
-        snprintf(r->problem, sizeof r->problem, "%.150s", curl_easy_strerror(code));
+        snprintf(r->problem, sizeof r->problem, "%s%.150s",
+                 sent > 0 ? "the connection broke: " : "", curl_easy_strerror(code));
 }
 
 static void ended_collect(struct http *http)

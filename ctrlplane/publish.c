@@ -174,10 +174,13 @@ void publish_repeat(struct control *c)
     if (!c->attached)
         return;
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
+        if (c->pending[kind] && kind_reconcile(c, (enum tables_kind)kind, false)) {
+            c->pending[kind] = false;
+            continue;
+        }
+        /* Also while there is no room for a newer one: a worker that takes this one lets go of older ones. */
         uint64_t number = publish_generation(c, (enum tables_kind)kind);
-        if (c->pending[kind])
-            c->pending[kind] = !kind_reconcile(c, (enum tables_kind)kind, false);
-        else if (number && !region_applied(&c->region, (enum tables_kind)kind, number))
+        if (number && !region_applied(&c->region, (enum tables_kind)kind, number))
             kind_insist(c, (enum tables_kind)kind, number);
     }
     region_collect(&c->region);
