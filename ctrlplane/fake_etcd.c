@@ -18,13 +18,13 @@
 
 static void key_set(struct fake_etcd *e, const char *key, const char *value, bool seen)
 {
+    if (seen) /* first: `key` may be the object's own */
+        json_array_append_new(e->history,
+                              json_pack("[I, s, s?]", (json_int_t)e->revision, key, value));
     if (value)
         json_object_set_new(e->keys, key, json_pack("[I, s]", (json_int_t)e->revision, value));
     else
         json_object_del(e->keys, key);
-    if (seen)
-        json_array_append_new(e->history,
-                              json_pack("[I, s, s?]", (json_int_t)e->revision, key, value));
 }
 
 static int64_t key_revision(const struct fake_etcd *e, const char *key)

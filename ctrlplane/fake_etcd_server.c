@@ -11,6 +11,7 @@
 #include "ctrlplane/fake_etcd_internal.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -60,7 +61,8 @@ static void client_send(struct fake_etcd *e, struct client *c, const char *bytes
             len -= (size_t)sent;
             if (piece)
                 nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-        } else if (poll(&(struct pollfd){.fd = c->fd, .events = POLLOUT}, 1, 1000) <= 0) {
+        } else if (errno != EAGAIN ||
+                   poll(&(struct pollfd){.fd = c->fd, .events = POLLOUT}, 1, 1000) <= 0) {
             client_close(c);
         }
     }
