@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The whole TCP stack under a program made of the input: segments with mostly valid headers near the
+ * connection's own sequence numbers, user calls, time, ICMP errors, an empty pool, a port that holds
+ * frames. After each step tcp_check must be content; at the end every buffer and timer must be back.
+ * Built by dataplane/tcp/meson.build with -Dfuzz=true.
+ */
+#include "net/net_test_support.h"
+#include "tcp/tcp_internal.h"
+#include <stdio.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#define STEPS_MAX 400
+#define HANDLES   8
+
+struct world {
+    struct test_pool pool;
+    struct stats stats;
+    struct toeplitz toeplitz; /* made once: the same for every input */
+    struct timer_wheel wheel;
+    struct net *net;
+    struct tcp *tcp;
+    tg_ns now;
+    bool port_busy;
+    tcp_handle handles[HANDLES];
+    struct span_reader in;
+};
+
+static bool tx_done(const void *arg, const struct buf *b)
+{
+    return !((const struct world *)arg)->port_busy;
+}
+
+static void check(const struct world *w)
+{
+    const char *wrong = tcp_check(w->tcp);
+    if (wrong)
+        fprintf(stderr, "tcp_check: %s\n", wrong);
+    tg_assert(!wrong);
+}
+
+static void world_init(struct world *w, struct span in)
+{
+    struct toeplitz toeplitz = w->toeplitz;
+    memset(w, 0, sizeof *w);
+    w->toeplitz = toeplitz;
+    if (toeplitz.table[0][1] == 0)
+        test_toeplitz_init(&w->toeplitz, 7);
+    w->in = span_reader_make(in);
+    w->now = 5 * TG_S;
+    test_pool_init(&w->pool, 0);
+    timer_wheel_init(&w->wheel, w->now);
+    struct net_config c = {.port_count = 1, .address_count = 2, .answers = true};
+    memcpy(c.ports[0].mac, test_mac_ours, 6);
+    c.ports[0].mtu = 1500;
+    c.addresses[0] = (struct net_address){test_addr("192.0.2.1"), 96 + 24, 0};
+    c.addresses[1] = (struct net_address){test_addr("2001:db8:1::1"), 64, 0};
+    struct tcp_config config = {.connections_max = 6,
+                                .half_open_max = 4,
+                                .time_wait_max = 3,
+                                .receive_window_max = 5000 + span_read_u8(&w->in) * 1000u,
+                                .send_buffer_max = 20000,
+                                .unsent_low = 4096,
+                                .ooo_segments_max = 5,
+                                .isn_key = {1, 2},
+                                .seed = 3};
+    tg_assert(net_create(&c, &w->pool.pool, &w->stats, &w->toeplitz, 1, NULL, NULL, &w->net) ==
+              TG_OK);
+    tg_assert(tcp_create(&config, w->net, &w->pool.pool, &w->wheel, &w->stats, &w->toeplitz,
+                         tx_done, w, &w->tcp) == TG_OK);
+    tg_assert(tcp_listen(w->tcp, 80, 1) == TG_OK);
+}
+
+/* What the stack sends is looked at (checksums, lengths) and thrown away. */
+static void drain(struct world *w)
+{
+    struct buf *b;
+    while (net_take(w->net, &b, 1)) {
+        struct buf *copy = w->pool.limit ? test_buf(&w->pool.pool, b->data, b->len) : NULL;
+        buf_unref(&w->pool.pool, b);
+        if (copy) {
+            tg_assert(wire_parse(copy, &w->toeplitz) == TG_C_none);
+            buf_unref(&w->pool.pool, copy);
+        }
+    }
+}
+
+static void turn(struct world *w)
+{
+    timers_run(&w->wheel, w->now, UINT32_MAX);
+    for (unsigned i = 0; i < 100 && tcp_output(w->tcp, w->now); i++)
+        drain(w);
+    drain(w);
+    struct tcp_event events[4];
+    unsigned n = tcp_events(w->tcp, events, 4);
+    for (unsigned i = 0; i < n; i++)
+        w->handles[tcp_handle_index(events[i].handle) % HANDLES] =
+            events[i].bits & TCP_EV_CLOSED ? TCP_NONE : events[i].handle;
+}
+
+/* --- segments --------------------------------------------------------------------------------------------- */
+
+static struct ip_tuple tuple_of(struct world *w, uint8_t which)
+{
+    bool ip6 = which & 1;
+    struct ip_tuple t = {.local = test_addr(ip6 ? "2001:db8:1::1" : "192.0.2.1"),
+                         .remote = test_addr(ip6 ? "2001:db8:1::9" : "192.0.2.9"),
+                         .local_port = 80,
+                         .remote_port = (uint16_t)(1000 + (which >> 1 & 3))};
+    struct tcp_info info; /* or one of the active connections */
+    if (which & 8 && tcp_get_info(w->tcp, w->handles[which >> 4 & 7], &info) == TG_OK)
+        t = info.tuple;
+    return t;
+}
+
+/* Mostly exact, else near, else anywhere. */
+static uint32_t near(struct world *w, uint32_t exact)
+{
+    uint8_t how = span_read_u8(&w->in);
+    if (how < 128)
+        return exact + (how & 64 ? how & 31 : 0);
+    if (how < 240)
+        return exact + (uint32_t)(int16_t)span_read_be16(&w->in);
+    return span_read_be32(&w->in);
+}
+
+static struct span options_make(struct world *w, const struct tcp_pcb *pcb, uint8_t flags,
+                                uint8_t out[TCP_OPTIONS_MAX])
+{
+    uint8_t how = span_read_u8(&w->in);
+    if (how >= 240) { /* raw */
+        unsigned n = how & 8 ? 20 : 8;
+        const uint8_t *raw = span_read(&w->in, n);
+        return raw ? span_make(raw, n) : SPAN_EMPTY;
+    }
+    struct tcp_options o = {0};
+    if (flags & TCP_SYN) {
+        o.has_mss = how & 1;
+        o.mss = how & 2 ? 1460 : span_read_be16(&w->in);
+        o.sack_permitted = how & 4;
+        o.has_wscale = how & 8;
+        o.wscale = how & 16 ? 14 : 3;
+    }
+    o.has_timestamps = how & 32;
+    o.ts_value = near(w, pcb ? pcb->ts_recent : 100);
+    if (pcb && how & 64)
+        for (; o.sack_count < 2; o.sack_count++) {
+            o.sack[o.sack_count].left = near(w, pcb->snd_una + 1000u * (how & 15));
+            o.sack[o.sack_count].right = o.sack[o.sack_count].left + span_read_be16(&w->in);
+        }
+    return span_make(out, tcp_options_emit(&o, out, TCP_OPTIONS_MAX));
+}
+
+static void segment(struct world *w)
+{
+    struct ip_tuple t = tuple_of(w, span_read_u8(&w->in));
+    uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
+    const struct tcp_pcb *pcb = flow & TCP_FLOW_TW ? NULL : tcp_pcb_at(w->tcp, flow);
+    uint8_t what = span_read_u8(&w->in);
+    uint8_t flags = what & 0x80   ? span_read_u8(&w->in)
+                    : what & 0x40 ? TCP_ACK
+                    : pcb         ? TCP_ACK | (what & 3)
+                                  : TCP_SYN;
+    uint32_t base = pcb ? (what & 0x20 ? pcb->rcv_nxt + 1000 : pcb->rcv_nxt) : 0x7ffffff0;
+    if (pcb && pcb->state == TCP_S_SYN_SENT)
+        flags |= TCP_SYN;
+    uint32_t seq = near(w, base),
+             ack = near(w, pcb ? (what & 0x10 ? pcb->snd_una : pcb->snd_nxt) : 0);
+    uint16_t window = what & 8 ? span_read_be16(&w->in) : 60000;
+    uint8_t bytes[TCP_OPTIONS_MAX], payload[1400] = {0};
+    struct span options = options_make(w, pcb, flags, bytes);
+    size_t n = what & 4 ? span_read_be16(&w->in) % sizeof payload : 0;
+    if (w->pool.limit == 0)
+        return; /* no frame to receive into */
+    struct buf *b =
+        test_frame_tcp(&w->pool.pool, &t, seq, ack, flags, window, options, span_make(payload, n));
+    if (wire_parse(b, &w->toeplitz) != TG_C_none) {
+        buf_unref(&w->pool.pool, b);
+        return;
+    }
+    tcp_input(w->tcp, &b, 1, w->now);
+}
+
+/* --- user ---------------------------------------------------------------------------------------------------- */
+
+static void user_write(struct world *w, tcp_handle h, uint8_t how)
+{
+    static const uint8_t bytes[9000];
+    struct span_room room;
+    size_t n = span_read_be16(&w->in) % sizeof bytes;
+    if (how & 1) {
+        tcp_write(w->tcp, h, span_make(bytes, n));
+    } else if (how & 2) {
+        if (tcp_reserve(w->tcp, h, 1 + n % 256, &room) == TG_OK)
+            tcp_commit(w->tcp, h, n < room.len ? n : room.len);
+    } else if (w->pool.limit) {
+        struct buf *b = test_buf(&w->pool.pool, bytes, n % 1800);
+        if (how & 4)
+            b->next = test_buf(&w->pool.pool, bytes, n % 700);
+        if (tcp_send_buf(w->tcp, h, b) != TG_OK)
+            buf_unref(&w->pool.pool, b);
+    }
+}
+
+static void user_read(struct world *w, tcp_handle h, uint8_t how)
+{
+    uint32_t n = span_read_be16(&w->in);
+    if (how & 1) {
+        tcp_consume(w->tcp, h, u32_min(n, tcp_unread(w->tcp, h)));
+        return;
+    }
+    struct buf *b = tcp_take(w->tcp, h, 1 + n);
+    if (b && (!(how & 2) || tcp_send_buf(w->tcp, h, b) != TG_OK))
+        buf_unref(&w->pool.pool, b);
+}
+
+static void user(struct world *w)
+{
+    uint8_t how = span_read_u8(&w->in);
+    tcp_handle h = w->handles[how >> 5];
+    switch (how & 7) {
+    case 0:
+    case 1:
+    case 2:
+        user_write(w, h, span_read_u8(&w->in));
+        return;
+    case 3:
+    case 4:
+        user_read(w, h, how >> 3);
+        return;
+    case 5:
+        tcp_cork(w->tcp, h, how & 8);
+        return;
+    case 6:
+        tcp_shutdown(w->tcp, h);
+        return;
+    default:
+        if (how & 8)
+            tcp_abort(w->tcp, h);
+        else
+            tcp_close(w->tcp, h);
+    }
+}
+
+static void connect_out(struct world *w)
+{
+    tcp_handle h;
+    uint8_t how = span_read_u8(&w->in);
+    struct ip_addr remote = test_addr(how & 1 ? "2001:db8:1::9" : "192.0.2.9");
+    if (tcp_connect(w->tcp, NULL, &remote, 443, how & 2 ? 3 * TG_S : 0, 0, w->now, &h) == TG_OK)
+        w->handles[tcp_handle_index(h) % HANDLES] = h;
+}
+
+static void icmp(struct world *w)
+{
+    struct ip_tuple t = tuple_of(w, span_read_u8(&w->in));
+    uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
+    uint32_t una = flow & TCP_FLOW_TW ? 0 : tcp_pcb_at(w->tcp, flow)->snd_una;
+    struct net_icmp_error e = {.tuple = t, .seq = near(w, una), .mtu = span_read_be16(&w->in)};
+    e.hard = e.mtu & 1;
+    tcp_icmp_error(w->tcp, &e, w->now);
+}
+
+static void step(struct world *w)
+{
+    static const tg_ns times[] = {TG_MS, 5 * TG_MS, 41 * TG_MS, 250 * TG_MS,
+                                  TG_S,  5 * TG_S,  61 * TG_S,  400 * TG_S};
+    uint8_t op = span_read_u8(&w->in);
+    switch (op & 15) {
+    case 8:
+    case 9:
+    case 10:
+        user(w);
+        break;
+    case 11:
+        connect_out(w);
+        break;
+    case 12:
+        w->now += times[op >> 5];
+        break;
+    case 13:
+        icmp(w);
+        break;
+    case 14:
+        w->pool.limit = op & 16 ? 0 : UINT32_MAX;
+        break;
+    case 15:
+        w->port_busy = op & 16;
+        break;
+    default:
+        segment(w);
+    }
+    if (!(op & 16) || (op & 15) >= 12)
+        turn(w); /* else more comes in the same turn */
+    check(w);
+}
+
+/* Most inputs should not have to invent a handshake: two connections stand when the program begins, one
+ * passive and one active, with the options that the first byte chooses. */
+static void handshakes(struct world *w, uint8_t how)
+{
+    struct tcp_options o = {.has_mss = true,
+                            .mss = 1460,
+                            .sack_permitted = how & 1,
+                            .has_wscale = how & 2,
+                            .wscale = 7,
+                            .has_timestamps = how & 4,
+                            .ts_value = 100};
+    uint8_t bytes[TCP_OPTIONS_MAX];
+    struct ip_tuple t = tuple_of(w, how >> 3 & 1);
+    struct ip_addr remote = t.remote;
+    tcp_handle h;
+    tg_assert(tcp_connect(w->tcp, NULL, &remote, 443, 0, 0, w->now, &h) == TG_OK);
+    w->handles[tcp_handle_index(h)] = h;
+    for (unsigned i = 0; i < 3; i++) {
+        struct tcp_info info;
+        if (i == 1) /* SYN-ACK for ours */
+            tg_assert(tcp_get_info(w->tcp, h, &info) == TG_OK);
+        t = i == 1 ? info.tuple : tuple_of(w, how >> 3 & 1);
+        uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
+        uint32_t ack = i == 0 ? 0 : tcp_pcb_at(w->tcp, flow)->iss + 1;
+        o.has_mss = o.has_mss && i < 2;
+        if (i == 2)
+            o.sack_permitted = o.has_wscale = false;
+        struct span options = span_make(bytes, tcp_options_emit(&o, bytes, TCP_OPTIONS_MAX));
+        struct buf *b = test_frame_tcp(&w->pool.pool, &t, i == 2 ? 1001 : 1000, ack,
+                                       i == 0   ? TCP_SYN
+                                       : i == 1 ? TCP_SYN | TCP_ACK
+                                                : TCP_ACK,
+                                       60000, options, SPAN_EMPTY);
+        tg_assert(wire_parse(b, &w->toeplitz) == TG_C_none);
+        tcp_input(w->tcp, &b, 1, w->now);
+        turn(w);
+    }
+    tg_assert(tcp_connection_count(w->tcp) == 2 && w->handles[0] && w->handles[1]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static struct world w; /* tables of a few KB: not for the stack */
+    world_init(&w, span_make(data, len));
+    handshakes(&w, span_read_u8(&w.in));
+    for (unsigned i = 0; i < STEPS_MAX && span_reader_left(&w.in); i++)
+        step(&w);
+    w.pool.limit = UINT32_MAX;
+    turn(&w);
+    tcp_destroy(w.tcp);
+    net_destroy(w.net);
+    tg_assert(w.pool.outstanding == 0);
+    tg_assert(w.wheel.armed == 0);
+    return 0;
+}
