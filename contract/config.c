@@ -301,12 +301,16 @@ static enum tg_err config_read_scalars(const struct reader *r, const config_sett
     const struct key node[] = {
         {"name", KEY_TEXT, 1, sizeof c->node_name - 1, c->node_name},
         {"slot", KEY_UNSIGNED, 0, 4094, &c->node_slot},
+        {"site", KEY_UNSIGNED, 0, 255, &c->node_site},
+        {"secrets", KEY_TEXT, 0, text, c->secrets},
+        {"exception", KEY_TEXT, 0, sizeof c->exception - 1, c->exception}, /* IFNAMSIZ */
     };
     const struct key limits[] = {
         {"connections", KEY_UNSIGNED, 64, 16777215, &c->connections},
         {"requests", KEY_UNSIGNED, 16, 1048576, &c->requests},
         {"receive_window", KEY_UNSIGNED, 16384, 16777216, &c->receive_window},
         {"send_buffer", KEY_UNSIGNED, 16384, 16777216, &c->send_buffer},
+        {"early_data", KEY_UNSIGNED, 0, 65536, &c->early_data},
     };
     const struct key timeouts[] = {
         {"head_ms", KEY_UNSIGNED, 10, 3600000, &c->head_ms},
@@ -400,6 +404,7 @@ static void config_defaults(struct config *c)
         .requests = 4096,
         .receive_window = 262144,
         .send_buffer = 262144,
+        .early_data = 16384,
         .head_ms = 10000,
         .body_ms = 60000,
         .keepalive_ms = 75000,

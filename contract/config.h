@@ -39,7 +39,10 @@ struct config_route {
 
 struct config {
     char node_name[33];
-    unsigned node_slot;
+    unsigned node_slot, node_site;
+    char secrets
+        [CONFIG_TEXT];  /* file of the keys that all nodes share; "": made at start, ours alone */
+    char exception[16]; /* TAP that gives the kernel what is not ours; "": dropped */
     char region[CONFIG_TEXT];
     unsigned arena_mb;
     char user[CONFIG_TEXT], group[CONFIG_TEXT];
@@ -56,7 +59,8 @@ struct config {
     unsigned route_count;
     uint16_t http_ports[CONFIG_LISTEN], https_ports[CONFIG_LISTEN];
     unsigned http_port_count, https_port_count;
-    unsigned connections, requests, receive_window, send_buffer;      /* limits */
+    unsigned connections, requests, receive_window, send_buffer; /* limits */
+    unsigned early_data; /* bytes of 0-RTT a connection may bring; 0: none */
     unsigned head_ms, body_ms, keepalive_ms, handshake_ms;            /* timeouts */
     char socket[CONFIG_TEXT], state[CONFIG_TEXT], audit[CONFIG_TEXT]; /* control */
     unsigned apply_timeout_ms;

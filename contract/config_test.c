@@ -74,6 +74,10 @@ static void example_shows_the_defaults(void **state)
     assert_int_equal(config.handshake_ms, from_example.handshake_ms);
     assert_string_equal(config.socket, from_example.socket);
     assert_string_equal(config.state, from_example.state);
+    assert_int_equal(config.node_site, from_example.node_site);
+    assert_string_equal(config.secrets, from_example.secrets);
+    assert_string_equal(config.exception, from_example.exception);
+    assert_int_equal(config.early_data, from_example.early_data);
     assert_string_equal(config.audit, from_example.audit);
     assert_int_equal(config.apply_timeout_ms, from_example.apply_timeout_ms);
     assert_true(config.hugepages && config.idle_sleep);
@@ -101,6 +105,9 @@ static void refusals_name_line_and_key(void **state)
     } cases[] = {
         {"workers = 2;\nworker = 3;\n" PORT, ":2: worker: unknown key"},
         {PORT "workers = \"two\";\n", ":2: workers: must be a whole number"},
+        {PORT "node = {\n site = 256; };\n", ":3: site: must be in 0..255"},
+        {PORT "node = { exception = \"sixteen-letters-\"; };\n",
+         ":2: exception: must have 0..15 characters"},
         {PORT "\nworkers = 17;\n", ":3: workers: must be in 1..16"},
         {PORT "workers = 0;\n", ":2: workers: must be in 1..16"},
         {PORT "hugepages = 1;\n", ":2: hugepages: must be true or false"},

@@ -21,7 +21,7 @@
 #include "contract/tables.h"
 
 #define REGION_MAGIC          0x7469646567617465ull /* "tidegate" */
-#define REGION_LAYOUT_VERSION 3u
+#define REGION_LAYOUT_VERSION 4u
 #define REGION_SLOTS                                                                               \
     6 /* generations of one kind that can be resident: current, previous, 4 draining */
 #define REGION_COMMANDS 64

@@ -69,7 +69,9 @@ static bool origins_valid(const struct tables_routes *t, size_t len)
     const struct tables_origin *origins =
         (const struct tables_origin *)(const void *)((const uint8_t *)t + t->origin_offset);
     for (uint32_t i = 0; i < t->origin_count; i++)
-        if (!string_fits(len, origins[i].name))
+        if (!string_fits(len, origins[i].name) || !string_fits(len, origins[i].server_name) ||
+            !string_fits(len, origins[i].ca_pem) || !string_fits(len, origins[i].chain_pem) ||
+            !string_fits(len, origins[i].key_pem))
             return false;
     return true;
 }

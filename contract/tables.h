@@ -12,7 +12,7 @@
 
 enum tables_kind {
     TABLES_RULES,        /* drop rules */
-    TABLES_ROUTES,       /* sites and origins */
+    TABLES_ROUTES,       /* sites and origins, with the keys that we show to origins: secret, too */
     TABLES_CERTIFICATES, /* chains and private keys: locked, never in a core dump, wiped when freed */
     TABLES_WAF,          /* a compiled program: struct tables_waf, then waf_compile's blob */
     TABLES_OWNERS,       /* bucket -> owner nodes; the fleet's nodes and keys: secret, too */
@@ -72,6 +72,8 @@ struct tables_site {
 };
 enum tables_origin_flag {
     TABLES_ORIGIN_TLS = 1u << 0,
+    TABLES_ORIGIN_VERIFY =
+        1u << 1, /* with TLS: its chain must lead to ca_pem and name server_name */
 };
 struct tables_origin {
     uint32_t id;
@@ -84,6 +86,9 @@ struct tables_origin {
     uint32_t response_timeout_ms; /* request sent -> response head */
     uint32_t idle_timeout_ms;     /* in the pool */
     struct tables_string name;    /* for logs */
+    /* With TLS. Authenticated origin pulls: chain_pem and key_pem are what we show when the origin asks
+     * for a client's certificate; both empty: nothing. */
+    struct tables_string server_name, ca_pem, chain_pem, key_pem;
 };
 struct tables_routes {
     struct tables_header header;
