@@ -20,6 +20,7 @@ cleanup_all() {
             process_stop "$command_pid"
         fi
         control_stop
+        fleet_stop
         process_stop_all
         net_down
         huge_release
@@ -30,7 +31,7 @@ cleanup_all() {
 
 # Everything in a run's directory but what tells how it went.
 cleanup_all_but_logs() {
-    find "$1" -mindepth 1 -maxdepth 1 ! -name log ! -name tidegate.conf -exec rm -rf {} +
+    find "$1" -mindepth 1 -maxdepth 1 ! -name log ! -name 'tidegate*.conf' -exec rm -rf {} +
 }
 
 # What runs left that were killed with SIGKILL: a pid in the name that no longer lives. Their programs ended with them

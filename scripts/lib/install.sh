@@ -13,7 +13,7 @@ install_missing() {
     comm -23 <(printf '%s\n' "$wanted") <(printf '%s\n' "$installed")
 }
 
-# nginx and haproxy are peers for tests: installing them must neither start them now nor at the next boot.
+# nginx, haproxy, BIRD and etcd run as programs of ours: installing them must neither start them now nor at the next boot.
 # policy-rc.d is Debian's own way to say so; we only add one where there is none, and take it away again.
 install_services_hold() {
     install_policy=/usr/sbin/policy-rc.d
@@ -35,7 +35,7 @@ install_services_release() {
 install_services_disable() {
     local service
     if [[ -d /run/systemd/system ]]; then
-        for service in nginx haproxy; do
+        for service in nginx haproxy bird etcd; do
             if grep -qx "$service.*" <<<"$1"; then
                 systemctl disable --quiet "$service" 2>/dev/null || true
             fi

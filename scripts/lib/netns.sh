@@ -91,18 +91,14 @@ net_edge_tap() {
 
 # net_down: every namespace of this run. Devices go with their namespaces.
 net_down() {
-    local name
-    for name in client origin edge premises router; do
-        if [[ -e /run/netns/$net_prefix-$name ]]; then
-            ip netns delete "$net_prefix-$name" 2>/dev/null || true
-        fi
-    done
+    net_sweep $$
 }
 
-# net_sweep PID: the namespaces of a run that was killed.
+# net_sweep PID: the namespaces of a run, or of one that was killed.
 net_sweep() {
     local path
     for path in "/run/netns/tg-$1-"*; do
+        [[ -e $path ]] || continue
         ip netns delete "${path##*/}" 2>/dev/null || true
     done
 }

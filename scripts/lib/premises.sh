@@ -63,7 +63,9 @@ premises_ready() {
 premises_start() {
     local site
     ui_step "starting a customer's premises with a key server"
-    net_leaf premises 198.18.0 2001:db8:4
+    if [[ -z $option_fleet ]]; then
+        net_leaf premises 198.18.0 2001:db8:4
+    fi
     premises_files
     premises_config >"$run_dir/premises/keyserver.conf"
     process_start "$run_dir/log/keyserver.log" nsenter --net="/run/netns/$net_prefix-premises" -- \
