@@ -126,15 +126,21 @@ control_do() {
 
 edge_configure() {
     ui_step "configuring origin, site, WAF rules and certificate"
-    local address=$net_origin4 port=80 names
+    local address=$net_origin4 port=80
     if [[ -n $option_origin ]]; then
         address=$net_client4 port=$option_origin
     fi
-    names=$(IFS=, && echo "${edge_names[*]}")
-    certificate_make
     control_do origin add origin --address "$address" --port "$port"
     control_do site add default --origin origin --waf --default
     control_do waf load "$root/scripts/waf-rules.json"
+    certificate_make
+    edge_certificate
+}
+
+# Certificates are a node's own: in a fleet each node is told.
+edge_certificate() {
+    local names
+    names=$(IFS=, && echo "${edge_names[*]}")
     control_do cert add edge --names "$names" --chain "$run_dir/tls/edge.pem" --key "$run_dir/tls/edge.key" --default
 }
 

@@ -48,6 +48,8 @@ fleet_up() {
     export TIDEGATE_PID=$edge_pid
     edge_configure
     premises_start
+    TIDEGATE_SOCKET=$run_dir/b/control/socket edge_certificate
+    TIDEGATE_SOCKET=$run_dir/b/control/socket premises_tell
     ui_step "waiting for the service at both sites"
     ui_wait 20 bgp_sites_ready || ui_fail "the sites do not announce the service (see $run_dir/log/bird-a.log)"
     for site in "${sites[@]}"; do

@@ -6,7 +6,7 @@
 #    $run_dir/pid/NAME     the pid; who starts a program again writes the new one there
 #    $run_dir/log/NAME.log
 #
-# Sourced by scripts/run (--fleet).
+# Sourced by scripts/run.
 
 # fleet_start NAME NAMESPACE COMMAND...
 fleet_start() {

@@ -61,26 +61,30 @@ premises_ready() {
 }
 
 premises_start() {
-    local site
     ui_step "starting a customer's premises with a key server"
     if [[ -z $option_fleet ]]; then
         net_leaf premises 198.18.0 2001:db8:4
     fi
     premises_files
     premises_config >"$run_dir/premises/keyserver.conf"
-    process_start "$run_dir/log/keyserver.log" nsenter --net="/run/netns/$net_prefix-premises" -- \
-        "$run_dir/bin/tidegate-keyserver" -c "$run_dir/premises/keyserver.conf"
+    fleet_start keyserver premises "$run_dir/bin/tidegate-keyserver" -c "$run_dir/premises/keyserver.conf"
     premises_pid=$process_pid
     ui_wait 10 premises_ready || ui_fail "the key server is not ready (see $run_dir/log/keyserver.log)"
     if process_gone "$premises_pid"; then
         ui_fail "$(ui_last_line "$run_dir/log/keyserver.log") (see $run_dir/log/keyserver.log)"
     fi
+    premises_tell
+    export TIDEGATE_PREMISES=$run_dir/premises TIDEGATE_PREMISES_NETNS=/run/netns/$net_prefix-premises
+    export TIDEGATE_KEYSERVER_PID=$premises_pid
+}
+
+# A node hears of the key server, and of the certificates whose keys lie there.
+premises_tell() {
+    local site
     control_do keyserver add premises --address "$premises4:$premises_port" --server-name keys.premises.test \
         --ca "$run_dir/tls/premises-ca.pem" --chain "$run_dir/tls/premises-edge.pem" --key "$run_dir/tls/premises-edge.key"
     for site in "${premises_sites[@]}"; do
         control_do cert add "keyless-$site" --names "$site.keyless.test" --chain "$run_dir/tls/keyless-$site.pem" \
             --keyserver premises
     done
-    export TIDEGATE_PREMISES=$run_dir/premises TIDEGATE_PREMISES_NETNS=/run/netns/$net_prefix-premises
-    export TIDEGATE_KEYSERVER_PID=$premises_pid
 }

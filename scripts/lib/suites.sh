@@ -81,3 +81,15 @@ suite_system() {
     echo "$system_passed passed, $system_failed failed"
     ((system_failed == 0))
 }
+
+# The tour of the article on a fleet of two sites. scripts/run may say where logs are behind the tour's last line.
+suite_article() {
+    local counts line status=0
+    counts=$(mktemp /tmp/tidegate-counts.XXXXXX)
+    ui_need_root "scripts/test"
+    "$root/scripts/run" --fleet -- "$root/scripts/tour" | tee "$counts" || status=$?
+    line=$(tail -n 1 "$counts")
+    rm -f "$counts"
+    echo "$line"
+    return "$status"
+}
