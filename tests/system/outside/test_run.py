@@ -82,7 +82,7 @@ def leftovers(pid, environment=None, logs=False):
         directory = os.path.dirname(environment["TIDEGATE_CONF"])
         found += processes(directory)
         kept = sorted(os.listdir(directory)) if os.path.exists(directory) else []
-        if kept and not (logs and kept == ["log", "tidegate.conf"]):
+        if kept and not (logs and all(name == "log" or name.endswith(".conf") for name in kept)):
             found.append(f"{directory} holds {kept}")
         if os.path.exists(f"/proc/{environment['TIDEGATE_PID']}"):
             found.append("tidegate lives")
