@@ -14,7 +14,8 @@
  * is consumed).
  *
  * Early data (0-RTT). tls_read says of every byte whether it is early, so that http executes early
- * only what may be repeated.
+ * only what may be repeated. From the first early byte on (tls_early_open) tls_write answers, before the
+ * client's Finished: to a peer that has shown a ticket, not yet that it is not a replay.
  *
  * Every worker has its own set with its own SSL_CTX. New certificate sets are built by the
  * housekeeping thread (tls_set_create) and taken by the worker between two bursts; connections keep
@@ -45,6 +46,13 @@ struct tls_certificate {
 
 struct tls_replay; /* tls/tls_replay.h: makes a 0-RTT flight count once on this node */
 
+/* A secret that the nodes of a fleet share: a ticket made at one of them resumes at all. */
+struct tls_ticket_secret {
+    uint32_t id; /* part of what the ticket's name is derived from */
+    uint8_t secret[16];
+};
+#define TLS_TICKET_SECRETS_MAX 2
+
 struct tls_policy {
     /* Choose http/1.1; a client that offers ALPN without it gets the alert no_application_protocol
      * (RFC 7301 s3.2). false: ALPN is ignored. */
@@ -58,6 +66,10 @@ struct tls_policy {
     /* Goes into tickets: early data is accepted only under a ticket of this node, since only its register
      * has seen the flights. A foreign ticket resumes all the same. */
     uint16_t node_slot;
+    /* Tickets are made under the first and opened under each; one of another than the first is renewed.
+     * Borrowed for the call. 0: a key of this process alone, drawn at tls_start. */
+    const struct tls_ticket_secret *ticket_secrets;
+    unsigned ticket_secret_count;
     /* != 0: deterministic randomness of the whole process from here on. Simulator and tests only;
      * one thread. */
     uint64_t random_seed;
@@ -146,8 +158,8 @@ enum tg_err tls_feed(struct tls_conn *conn, const struct span cipher[], unsigned
 enum tg_err tls_read(struct tls_conn *conn, uint8_t *out, size_t cap, size_t *n, bool *early);
 
 /* Encrypt plaintext. Takes what the output limit (64 KiB of cipher text waiting) allows: *taken.
- * TG_AGAIN with 0 taken: at the limit (drain first), the handshake is not done, or tls_shutdown was
- * called. TG_BAD_INPUT: failed. */
+ * TG_AGAIN with 0 taken: at the limit (drain first), the handshake is not done (and tls_early_open is
+ * false), or tls_shutdown was called. TG_BAD_INPUT: failed. */
 enum tg_err tls_write(struct tls_conn *conn, struct span plain, size_t *taken);
 
 /* Move waiting cipher text into the caller's room (a reserved frame); returns bytes written. */
@@ -160,6 +172,17 @@ void tls_shutdown(struct tls_conn *conn);
 
 bool tls_handshake_done(const struct tls_conn *conn);
 void *tls_conn_user(const struct tls_conn *conn);
+
+/* What became of early data that the client offered; known as soon as its ClientHello has been taken. */
+enum tls_early {
+    TLS_EARLY_NONE, /* none was offered, or the ClientHello is still to come */
+    TLS_EARLY_ACCEPTED,
+    TLS_EARLY_REFUSED, /* not under a ticket of this node, too old, too soon after our start, off */
+    TLS_EARLY_REPLAYED, /* this flight has been here before */
+};
+enum tls_early tls_early_answer(const struct tls_conn *conn);
+/* True from the first accepted early byte until the handshake is over, one way or the other. */
+bool tls_early_open(const struct tls_conn *conn);
 
 /* What the handshake agreed; for logs. Spans and strings live as long as the connection. */
 struct tls_info {

@@ -77,6 +77,9 @@ static enum tg_err step_early(struct tls_conn *conn)
     switch (SSL_read_early_data(conn->ssl, &conn->early_byte, 1, &n)) {
     case SSL_READ_EARLY_DATA_SUCCESS:
         conn->early_byte_waits = n == 1;
+        if (!conn->early_open) /* a ticket opened: no key operation can be needed any more */
+            SSL_clear_mode(conn->ssl, SSL_MODE_ASYNC);
+        conn->early_open = true;
         return TG_OK;
     case SSL_READ_EARLY_DATA_FINISH:
         conn_phase_set(conn, CONN_HANDSHAKE);
@@ -225,14 +228,17 @@ enum tg_err tls_write(struct tls_conn *conn, struct span plain, size_t *taken)
     *taken = 0;
     if (conn->phase == CONN_FAILED)
         return conn_fail(conn);
-    if (!conn_is_open(conn) || conn->shutdown_queued)
+    bool early = tls_early_open(conn);
+    if ((!conn_is_open(conn) && !early) || conn->shutdown_queued)
         return TG_AGAIN;
     while (*taken < plain.len) {
         size_t size = record_size(conn, plain.len - *taken), n = 0;
         if (size == 0)
             break;
         ERR_clear_error();
-        int result = SSL_write_ex(conn->ssl, plain.data + *taken, size, &n);
+        const uint8_t *from = plain.data + *taken;
+        int result = early ? SSL_write_early_data(conn->ssl, from, size, &n)
+                           : SSL_write_ex(conn->ssl, from, size, &n);
         if (result != 1) {
             enum tg_err err = conn_result(conn, result);
             if (err != TG_OK && err != TG_AGAIN)

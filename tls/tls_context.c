@@ -4,8 +4,6 @@
  */
 #include "tls/tls_internal.h"
 
-#include <openssl/rand.h>
-
 /* AES-128-GCM first: the cheapest with AES-NI (5.1 GB/s against 4.7 for ChaCha20 on the reference
  * machine); a client that puts ChaCha20 first gets it (SSL_OP_PRIORITIZE_CHACHA). Forward secrecy
  * and AEAD only. */
@@ -63,65 +61,6 @@ static int alpn_choose(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* A ticket's issue time is the worker's, so that virtual time counts. */
-static int ticket_stamp(SSL *ssl, void *arg)
-{
-    struct tls_conn *conn = conn_of(ssl);
-    SSL_SESSION *session = SSL_get_session(ssl);
-    if (session && conn->now_s)
-        SSL_SESSION_set_time(session, (long)conn->now_s);
-    return !session || early_ticket_stamp(conn, session);
-}
-
-/* The time by libssl's own clock, which a new session carries. */
-static long libssl_now(void)
-{
-    SSL_SESSION *fresh = SSL_SESSION_new();
-    long now = fresh ? SSL_SESSION_get_time(fresh) : 0;
-    SSL_SESSION_free(fresh);
-    return now;
-}
-
-/* A ticket counts for the server name that it was issued for. The RFCs leave most of that to the
- * client (RFC 8446 s4.6.1); a server of many customers does not. */
-static bool ticket_name_fits(const struct tls_conn *conn, const SSL_SESSION *session)
-{
-    const char *issued = SSL_SESSION_get0_hostname(session), *asked = conn->server_name;
-    return issued && asked ? span_equal_nocase(span_from_string(issued), span_from_string(asked))
-                           : !issued && !asked;
-}
-
-/* libssl compares a ticket's time with its own clock. Under virtual time the age is moved onto that
- * clock. */
-static SSL_TICKET_RETURN ticket_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
-                                     size_t name_len, SSL_TICKET_STATUS status, void *arg)
-{
-    struct tls_conn *conn = conn_of(ssl);
-    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (!ticket_name_fits(conn, session))
-        return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (conn->set->deterministic) {
-        long age = (long)conn->now_s - SSL_SESSION_get_time(session);
-        SSL_SESSION_set_time(session, libssl_now() - (age > 0 ? age : 0));
-    }
-    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
-}
-
-/* Ticket keys: the process's, or in a seeded set ones that follow from the seed. */
-static bool tickets_set_up(SSL_CTX *ctx, const struct tls_policy *policy)
-{
-    uint8_t keys[sizeof tls_process_get()->ticket_keys];
-    memcpy(keys, tls_process_get()->ticket_keys, sizeof keys);
-    if (policy->random_seed && RAND_bytes(keys, sizeof keys) != 1)
-        return false;
-    bool ok = SSL_CTX_set_tlsext_ticket_keys(ctx, keys, sizeof keys) == 1 &&
-              SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
-              SSL_CTX_set_session_ticket_cb(ctx, ticket_stamp, ticket_open, NULL) == 1;
-    OPENSSL_cleanse(keys, sizeof keys);
-    return ok;
-}
-
 bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy)
 {
     static const unsigned char session_context[] = "tidegate";
@@ -133,6 +72,5 @@ bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy)
         SSL_CTX_set_alpn_select_cb(ctx, alpn_choose, NULL);
     if (policy->early_data_max && !early_set_up(ctx, policy))
         return false;
-    return SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1 &&
-           tickets_set_up(ctx, policy);
+    return SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1;
 }

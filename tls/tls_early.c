@@ -39,16 +39,21 @@ static bool ticket_is_ours(const struct tls_conn *conn, SSL_SESSION *session)
         len != sizeof slot)
         return false;
     memcpy(&slot, data, sizeof slot);
-    return slot == conn->set->node_slot;
+    /* A ticket from before a restart may promise more than we keep now. */
+    return slot == conn->set->node_slot &&
+           SSL_SESSION_get_max_early_data(session) <= conn->set->early_data_max;
 }
 
 static int early_allow(SSL *ssl, void *arg)
 {
-    const struct tls_conn *conn = conn_of(ssl);
+    struct tls_conn *conn = conn_of(ssl);
     if (!conn->set->replay)
         return 1;
-    return conn->binder_known && ticket_is_ours(conn, SSL_get0_session(ssl)) &&
-           tls_replay_admit(conn->set->replay, conn->binder, conn->now_s);
+    if (!conn->binder_known || !ticket_is_ours(conn, SSL_get0_session(ssl)))
+        return 0;
+    enum replay_answer answer = tls_replay_admit(conn->set->replay, conn->binder, conn->now_s);
+    conn->early_replayed = answer == REPLAY_SEEN;
+    return answer == REPLAY_NEW;
 }
 
 bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy)
@@ -58,6 +63,25 @@ bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy)
     SSL_CTX_set_allow_early_data_cb(ctx, early_allow, NULL);
     return SSL_CTX_set_max_early_data(ctx, policy->early_data_max) == 1 &&
            SSL_CTX_set_recv_max_early_data(ctx, policy->early_data_max) == 1;
+}
+
+enum tls_early tls_early_answer(const struct tls_conn *conn)
+{
+    if (!conn->set)
+        return TLS_EARLY_NONE;
+    switch (SSL_get_early_data_status(conn->ssl)) {
+    case SSL_EARLY_DATA_ACCEPTED:
+        return TLS_EARLY_ACCEPTED;
+    case SSL_EARLY_DATA_REJECTED:
+        return conn->early_replayed ? TLS_EARLY_REPLAYED : TLS_EARLY_REFUSED;
+    default:
+        return TLS_EARLY_NONE;
+    }
+}
+
+bool tls_early_open(const struct tls_conn *conn)
+{
+    return conn->early_open && (conn->phase == CONN_EARLY || conn->phase == CONN_HANDSHAKE);
 }
 
 bool early_ticket_stamp(const struct tls_conn *conn, SSL_SESSION *session)

@@ -5,6 +5,7 @@
  *   tls_start.c    once per process        tls_conn.c    bytes in, bytes out
  *   tls_context.c  policy on an SSL_CTX    tls_client.c  connections to origins
  *   tls_set.c      certificates, SNI       tls_key.c     key operations that are out
+ *   tls_ticket.c   session tickets         tls_early.c   whether early data counts
  */
 #ifndef TLS_TLS_INTERNAL_H
 #define TLS_TLS_INTERNAL_H
@@ -17,14 +18,19 @@
 #include <openssl/provider.h>
 #include <openssl/ssl.h>
 
+/* What one ticket key is (RFC 5077 s4): its name stands in the ticket in clear. Nothing but bytes. */
+struct ticket_key {
+    uint8_t name[16], mac[32], cipher[32];
+};
+
 /* Made by tls_start, only read afterwards. */
 struct tls_process {
     bool started;
     OSSL_PROVIDER *default_provider, *keyless_provider; /* held for the process's life */
     BIO_METHOD *bio_method;
-    uint8_t
-        ticket_keys[80]; /* name 16, HMAC 32, AES 32: one for all workers and sets, so that a ticket
-                              * survives a certificate swap and another worker */
+    EVP_CIPHER *ticket_cipher; /* fetched once: a fetch per handshake would take libcrypto's lock */
+    /* One for all workers and sets, so that a ticket survives a certificate swap and another worker. */
+    struct ticket_key ticket_key;
 };
 const struct tls_process *tls_process_get(void);
 
@@ -34,6 +40,12 @@ const struct tls_process *tls_process_get(void);
 bool context_policy_common(SSL_CTX *ctx, bool tls12);
 /* The server's part: preference, tickets, ALPN. */
 bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy);
+
+/* --- tls_ticket.c: session tickets --- */
+
+/* Issue and open tickets in this set's context, under the policy's secrets; false: out of memory, or no
+ * random bytes. */
+bool tickets_set_up(struct tls_set *set, const struct tls_policy *policy);
 
 /* --- tls_early.c: whether early data counts --- */
 
@@ -56,6 +68,8 @@ struct tls_set {
     uint32_t early_data_max;
     struct tls_replay *replay; /* NULL: early data is not guarded */
     uint16_t node_slot;
+    unsigned ticket_key_count; /* the first makes tickets, all open them */
+    struct ticket_key ticket_keys[TLS_TICKET_SECRETS_MAX];
     /* One for all certificates: the servername callback puts the chosen pair into the SSL. Measured
      * on 3.0.22: 2.0 us (EC) or 0.1 us (RSA) a handshake, against 12.8 KB and 120 us of set-up for
      * each SSL_CTX, per worker and certificate. */
@@ -98,6 +112,8 @@ struct tls_conn {
     uint8_t alert;        /* last one sent or received */
     bool binder_known;    /* binder holds the first PSK binder of the ClientHello */
     uint8_t binder[16];
+    bool early_open;       /* 0-RTT data was accepted and has begun to come */
+    bool early_replayed;   /* 0-RTT data was refused: the flight is known */
     bool early_byte_waits; /* tls_feed had to take one 0-RTT byte to learn that there are any */
     uint8_t early_byte;
     bool shutdown_queued;

@@ -21,6 +21,7 @@ struct tls_replay {
     struct replay_bucket *buckets;
     uint64_t mask;
     uint64_t start_s;
+    _Atomic uint64_t newest_s; /* the latest that was ever brought as now */
 };
 
 enum tg_err tls_replay_create(uint32_t entries, uint64_t start_s, struct tls_replay **out)
@@ -50,11 +51,23 @@ void tls_replay_free(struct tls_replay *r)
     free(r);
 }
 
-/* The 16-bit expiry wraps after 18 hours; live entries are at most a window ahead of now. */
+/* The wall clock may go back: workers read it apart, and somebody may set it. Up to a window is borne by
+ * word_is_live; after more, flights of the time that comes again would be forgotten, so nothing is admitted
+ * until it is over. */
+static bool time_has_gone_back(struct tls_replay *r, uint64_t now_s)
+{
+    uint64_t newest = atomic_load_explicit(&r->newest_s, memory_order_relaxed);
+    while (now_s > newest && !atomic_compare_exchange_weak(&r->newest_s, &newest, now_s))
+        continue;
+    return now_s + REPLAY_WINDOW_S < newest;
+}
+
+/* The 16-bit expiry wraps after 18 hours; live entries are at most a window ahead of the newest time, which is
+ * at most a window ahead of now. */
 static bool word_is_live(uint64_t word, uint64_t now_s)
 {
     uint16_t ahead = (uint16_t)((uint16_t)word - (uint16_t)now_s);
-    return word != 0 && ahead <= REPLAY_WINDOW_S;
+    return word != 0 && ahead <= 2 * REPLAY_WINDOW_S;
 }
 
 static bool same_tag(uint64_t a, uint64_t b)
@@ -62,11 +75,12 @@ static bool same_tag(uint64_t a, uint64_t b)
     return a >> 16 == b >> 16;
 }
 
-bool tls_replay_admit(struct tls_replay *r, const uint8_t key[REPLAY_KEY_BYTES], uint64_t now_s)
+enum replay_answer tls_replay_admit(struct tls_replay *r, const uint8_t key[REPLAY_KEY_BYTES],
+                                    uint64_t now_s)
 {
     uint64_t place, tag;
-    if (now_s < r->start_s + REPLAY_WINDOW_S)
-        return false;
+    if (now_s < r->start_s + REPLAY_WINDOW_S || time_has_gone_back(r, now_s))
+        return REPLAY_REFUSED;
     memcpy(&place, key, sizeof place);
     memcpy(&tag, key + sizeof place, sizeof tag);
     struct replay_bucket *bucket = &r->buckets[place & r->mask];
@@ -77,18 +91,18 @@ bool tls_replay_admit(struct tls_replay *r, const uint8_t key[REPLAY_KEY_BYTES],
         uint64_t word = atomic_load(&bucket->word[i]);
         if (word_is_live(word, now_s)) {
             if (same_tag(word, mine))
-                return false;
+                return REPLAY_SEEN;
         } else if (at == BUCKET_WORDS &&
                    atomic_compare_exchange_strong(&bucket->word[i], &word, mine)) {
             at = i;
         }
     }
     if (at == BUCKET_WORDS)
-        return false; /* full of live flights: refuse early data, the handshake goes on as 1-RTT */
+        return REPLAY_REFUSED; /* full of live flights: refuse early data, the handshake goes on as 1-RTT */
     for (unsigned i = 0; i < at; i++) {
         uint64_t word = atomic_load(&bucket->word[i]);
         if (word_is_live(word, now_s) && same_tag(word, mine))
-            return false; /* the other thread came into an earlier word: it decides */
+            return REPLAY_SEEN; /* the other thread came into an earlier word: it decides */
     }
-    return true;
+    return REPLAY_NEW;
 }

@@ -26,9 +26,13 @@ struct tls_replay;
 enum tg_err tls_replay_create(uint32_t entries, uint64_t start_s, struct tls_replay **replay);
 void tls_replay_free(struct tls_replay *replay);
 
-/* True once for a key within its window; false for a repetition, a full bucket, a lost race, or a register that
- * is younger than the window. Any thread. A false "seen" has odds of about 8 * 2^-48. */
-bool tls_replay_admit(struct tls_replay *replay, const uint8_t key[REPLAY_KEY_BYTES],
-                      uint64_t now_s);
+enum replay_answer {
+    REPLAY_NEW,     /* once for a key within its window */
+    REPLAY_SEEN,    /* a repetition, or a lost race; by mistake with odds of about 8 * 2^-48 */
+    REPLAY_REFUSED, /* a full bucket, a register younger than the window, a clock set back by more */
+};
+/* Any thread. */
+enum replay_answer tls_replay_admit(struct tls_replay *replay, const uint8_t key[REPLAY_KEY_BYTES],
+                                    uint64_t now_s);
 
 #endif

@@ -38,9 +38,9 @@ static void a_flight_counts_once(void **state)
     uint8_t key[REPLAY_KEY_BYTES];
     prng_seed(&p, 1);
     make_key(key, &p);
-    assert_true(tls_replay_admit(r, key, OPEN));
+    assert_int_equal(tls_replay_admit(r, key, OPEN), REPLAY_NEW);
     for (unsigned i = 0; i < 1000; i++)
-        assert_false(tls_replay_admit(r, key, OPEN + i % REPLAY_WINDOW_S));
+        assert_int_equal(tls_replay_admit(r, key, OPEN + i % REPLAY_WINDOW_S), REPLAY_SEEN);
     tls_replay_free(r);
 }
 
@@ -48,9 +48,9 @@ static void the_entry_ends_after_the_window_not_before(void **state)
 {
     struct tls_replay *r = make(1024);
     const uint8_t key[REPLAY_KEY_BYTES] = {1, 2, 3};
-    assert_true(tls_replay_admit(r, key, OPEN));
-    assert_false(tls_replay_admit(r, key, OPEN + REPLAY_WINDOW_S));
-    assert_true(tls_replay_admit(r, key, OPEN + REPLAY_WINDOW_S + 1));
+    assert_int_equal(tls_replay_admit(r, key, OPEN), REPLAY_NEW);
+    assert_int_equal(tls_replay_admit(r, key, OPEN + REPLAY_WINDOW_S), REPLAY_SEEN);
+    assert_int_equal(tls_replay_admit(r, key, OPEN + REPLAY_WINDOW_S + 1), REPLAY_NEW);
     tls_replay_free(r);
 }
 
@@ -58,9 +58,9 @@ static void a_young_register_refuses(void **state)
 {
     struct tls_replay *r = make(1024);
     const uint8_t key[REPLAY_KEY_BYTES] = {9};
-    assert_false(tls_replay_admit(r, key, START));
-    assert_false(tls_replay_admit(r, key, OPEN - 1));
-    assert_true(tls_replay_admit(r, key, OPEN));
+    assert_int_equal(tls_replay_admit(r, key, START), REPLAY_REFUSED);
+    assert_int_equal(tls_replay_admit(r, key, OPEN - 1), REPLAY_REFUSED);
+    assert_int_equal(tls_replay_admit(r, key, OPEN), REPLAY_NEW);
     tls_replay_free(r);
 }
 
@@ -72,11 +72,11 @@ static void a_full_bucket_refuses_and_forgets_nothing(void **state)
     for (uint8_t i = 0; i < 9; i++)
         keys[i][9] = (uint8_t)(i + 1);
     for (unsigned i = 0; i < 8; i++)
-        assert_true(tls_replay_admit(r, keys[i], OPEN));
-    assert_false(tls_replay_admit(r, keys[8], OPEN));
+        assert_int_equal(tls_replay_admit(r, keys[i], OPEN), REPLAY_NEW);
+    assert_int_equal(tls_replay_admit(r, keys[8], OPEN), REPLAY_REFUSED);
     for (unsigned i = 0; i < 8; i++)
-        assert_false(tls_replay_admit(r, keys[i], OPEN + 5));
-    assert_true(tls_replay_admit(r, keys[8], OPEN + REPLAY_WINDOW_S + 1));
+        assert_int_equal(tls_replay_admit(r, keys[i], OPEN + 5), REPLAY_SEEN);
+    assert_int_equal(tls_replay_admit(r, keys[8], OPEN + REPLAY_WINDOW_S + 1), REPLAY_NEW);
     tls_replay_free(r);
 }
 
@@ -86,9 +86,25 @@ static void the_expiry_survives_its_16_bits(void **state)
     for (uint8_t wrap = 1; wrap < 4; wrap++) {
         const uint8_t key[REPLAY_KEY_BYTES] = {7, [8] = wrap};
         uint64_t now = ((OPEN >> 16) + wrap) << 16;
-        assert_true(tls_replay_admit(r, key, now - 3));
-        assert_false(tls_replay_admit(r, key, now + 3));
+        assert_int_equal(tls_replay_admit(r, key, now - 3), REPLAY_NEW);
+        assert_int_equal(tls_replay_admit(r, key, now + 3), REPLAY_SEEN);
     }
+    tls_replay_free(r);
+}
+
+/* Two workers read the clock apart; an administrator sets it back. No flight counts twice for it. */
+static void a_clock_that_goes_back_forgets_nothing(void **state)
+{
+    struct tls_replay *r = make(64);
+    const uint64_t now = OPEN + 10000;
+    const uint8_t key[REPLAY_KEY_BYTES] = {5}, other[REPLAY_KEY_BYTES] = {6};
+    assert_int_equal(tls_replay_admit(r, key, now), REPLAY_NEW);
+    for (uint64_t back = 0; back <= REPLAY_WINDOW_S; back++)
+        assert_int_equal(tls_replay_admit(r, key, now - back), REPLAY_SEEN);
+    for (uint64_t back = REPLAY_WINDOW_S + 1; back < 9000; back += 7)
+        assert_int_equal(tls_replay_admit(r, key, now - back), REPLAY_REFUSED);
+    assert_int_equal(tls_replay_admit(r, other, now - 9000), REPLAY_REFUSED);
+    assert_int_equal(tls_replay_admit(r, other, now), REPLAY_NEW);
     tls_replay_free(r);
 }
 
@@ -106,7 +122,7 @@ static void *race(void *arg)
     for (unsigned i = 0; i < RACES; i++) {
         uint8_t key[REPLAY_KEY_BYTES];
         make_key(key, &p);
-        racer->admitted[i] = tls_replay_admit(racer->replay, key, OPEN);
+        racer->admitted[i] = tls_replay_admit(racer->replay, key, OPEN) == REPLAY_NEW;
     }
     return NULL;
 }
@@ -137,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_young_register_refuses),
         cmocka_unit_test(a_full_bucket_refuses_and_forgets_nothing),
         cmocka_unit_test(the_expiry_survives_its_16_bits),
+        cmocka_unit_test(a_clock_that_goes_back_forgets_nothing),
         cmocka_unit_test(two_threads_admit_each_flight_at_most_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,7 +174,7 @@ static enum tg_err set_make(struct tls_set *set, const struct tls_certificate ce
     set->pairs = calloc(count ? count : 1, sizeof set->pairs[0]);
     set->ctx = SSL_CTX_new(TLS_server_method());
     if (!set->pairs || !set->ctx || !context_policy_common(set->ctx, policy->tls12) ||
-        !context_policy_server(set->ctx, policy))
+        !context_policy_server(set->ctx, policy) || !tickets_set_up(set, policy))
         return TG_NO_MEMORY;
     SSL_CTX_set_client_hello_cb(set->ctx, hello_note, NULL);
     SSL_CTX_set_tlsext_servername_callback(set->ctx, servername_choose);
@@ -223,5 +223,6 @@ void tls_set_unref(struct tls_set *set)
     free(set->pairs);
     name_table_free(&set->names);
     SSL_CTX_free(set->ctx);
+    OPENSSL_cleanse(set->ticket_keys, sizeof set->ticket_keys);
     free(set);
 }

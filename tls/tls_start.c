@@ -31,7 +31,10 @@ enum tg_err tls_start(void)
     process.bio_method = bio_method_make();
     if (!process.bio_method)
         return TG_NO_MEMORY;
-    if (RAND_bytes(process.ticket_keys, sizeof process.ticket_keys) != 1)
+    process.ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    if (!process.ticket_cipher)
+        return TG_SYSTEM;
+    if (RAND_bytes((uint8_t *)&process.ticket_key, sizeof process.ticket_key) != 1)
         return TG_SYSTEM;
     process.started = true;
     return TG_OK;
