@@ -38,13 +38,15 @@ fleet_leaf() {
     net_in "$1" ip -6 route add default via "$7"
 }
 
-# A router forwards; an answer may come back on another interface than the question went out on.
+# A router forwards; an answer may come back on another interface than the question went out on. Answers to spoofed
+# sources (from RFC 2544's range in our experiments) vanish, as in the Internet.
 fleet_router() {
     net_make "$1"
     net_in "$1" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward
         echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
         echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter
         echo 0 >/proc/sys/net/ipv4/conf/default/rp_filter'
+    net_in "$1" ip route add blackhole 198.18.0.0/15
 }
 
 # fleet_site_cable SITE ROUTER ROUTER-IPV4 ROUTER-IPV6: AF_XDP on a veth wants whole checksums, so the router's end computes

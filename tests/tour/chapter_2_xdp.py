@@ -3,7 +3,7 @@
 SYN floods are answered from cookies, without state."""
 import re
 
-from fleet import RUN, run, wait_for
+from fleet import ORIGIN4, RUN, run, run_in, wait_for
 from frame import Outcome, check
 from packets import Asking, Wire, malformed_syns, spoofed_udp, syns
 
@@ -11,6 +11,8 @@ NUMBER = 2
 TITLE = "XDP: floods end in the driver"
 CODE = ["dataplane/io/io_xdp.bpf.c", "dataplane/io/io_xdp.c", "dataplane/filter/filter.c"]
 FLOOD = 20000
+SYNS, SYNS_PER_SECOND = 60000, 20000
+COOKIES_SENT, COOKIES_TAKEN = "tcp_cookies_sent", "tcp_cookies_taken"
 
 
 def libraries(program):
@@ -38,9 +40,13 @@ def without_dpdk(fleet):
                    f"site a, the DPDK build: {other} librte_* libraries, {other_pages} kB of hugepages")
 
 
+def site_wire(site):
+    return Wire(site.router, site.name, site.address4)
+
+
 def flood(site, packets):
     """Send them while a client asks for pages; counters."""
-    with Wire(site) as wire, Asking(site.address4) as asking, site.counting() as counters:
+    with site_wire(site) as wire, Asking(site.address4) as asking, site.counting() as counters:
         wire.send(packets)
         run("curl", "-sS", "-o", "/dev/null", "--max-time", "5", f"http://{site.address4}/", check_status=False)
         wait_for(lambda: len(asking.answers) >= 2, 10)
@@ -90,4 +96,33 @@ def malformed(fleet):
                    f"1,000 well-formed SYNs: 0 dropped in the driver, {control['tcp_in_segments']} reached TCP")
 
 
-CLAIMS = [without_dpdk, spoofed, malformed]
+def syn_flood(fleet):
+    """A SYN flood is answered from cookies, by both builds; curl keeps getting 200"""
+    packets, said = syns(SYNS), []
+    for site in fleet.sites:
+        with site_wire(site) as wire, site.counting() as counters, Asking(site.address4) as asking:
+            wire.send(packets, SYNS_PER_SECOND)
+        check(asking.all_well() and len(asking.answers) >= 10, f"site {site.name} under the SYN flood: "
+              f"{asking.failed()} of {len(asking.answers)} pages failed")
+        cookies = counters[COOKIES_SENT]
+        check(cookies > SYNS / 2, f"site {site.name} answered {cookies} of {SYNS} SYNs by cookie")
+        said.append(f"site {site.name}: {len(asking.answers)} of {len(asking.answers)} curls got 200, {cookies} SYNs answered by "
+                    f"cookie, {counters[COOKIES_TAKEN]} connections made from one")
+    return Outcome("; ".join(said), without_cookies(), f"{SYNS} SYNs at {SYNS_PER_SECOND} a second for each site")
+
+
+def without_cookies():
+    """The same flood at a kernel whose SYN cookies are off: the origin's own."""
+    setting = "/proc/sys/net/ipv4/tcp_syncookies"
+    before = run_in("origin", "cat", setting).stdout.strip()
+    run_in("origin", "sh", "-c", f"echo 0 >{setting}")
+    try:
+        with Wire("r2", "origin", ORIGIN4) as wire, Asking(ORIGIN4, 1) as asking:
+            wire.send(syns(SYNS, ORIGIN4), SYNS_PER_SECOND)
+    finally:
+        run_in("origin", "sh", "-c", f"echo {before} >{setting}")
+    check(asking.failed() > 0, "a kernel without SYN cookies served every page under the flood")
+    return f"a Linux kernel with its SYN cookies off: {asking.failed()} of {len(asking.answers)} curls failed"
+
+
+CLAIMS = [without_dpdk, spoofed, malformed, syn_flood]

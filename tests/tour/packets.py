@@ -17,10 +17,9 @@ def checksum(data):
     return ~(total + (total >> 16)) & 0xffff
 
 
-def ip4(source, proto, payload):
-    """IPv4 packet to the service."""
+def ip4(source, proto, payload, to=SERVICE4):
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 0, 0, 64, proto, 0, socket.inet_aton(source),
-                       socket.inet_aton(SERVICE4))
+                       socket.inet_aton(to))
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
@@ -28,12 +27,12 @@ def udp(source, sport, dport, data=bytes(22)):
     return ip4(source, 17, struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data)
 
 
-def tcp(source, sport, dport, flags, offset=5, options=b"", seq=1):
+def tcp(source, sport, dport, flags, offset=5, options=b"", seq=1, to=SERVICE4):
     """A segment with a right checksum; flags as in RFC 9293: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32."""
     offset += len(options) // 4
     segment = struct.pack("!HHIIBBHHH", sport, dport, seq, 0, offset << 4, flags, 1024, 0, 0) + options
-    pseudo = socket.inet_aton(source) + socket.inet_aton(SERVICE4) + struct.pack("!BBH", 0, 6, len(segment))
-    return ip4(source, 6, segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:])
+    pseudo = socket.inet_aton(source) + socket.inet_aton(to) + struct.pack("!BBH", 0, 6, len(segment))
+    return ip4(source, 6, segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:], to)
 
 
 def spoofed_udp(count):
@@ -49,28 +48,28 @@ def malformed_syns(count):
     return kinds * (count // len(kinds))
 
 
-def syns(count):
+def syns(count, to=SERVICE4):
     """SYNs as a Linux client's, from sources that nobody has."""
     draw = random.Random(2)
     options = b"\x02\x04\x05\xb4\x04\x02\x08\x0a" + struct.pack("!II", 12345, 0) + b"\x01\x03\x03\x07"
     return [tcp(f"198.18.{draw.randrange(256)}.{draw.randrange(1, 255)}", draw.randrange(1024, 65536), 80, 2,
-                options=options, seq=draw.randrange(1 << 32)) for _ in range(count)]
+                options=options, seq=draw.randrange(1 << 32), to=to) for _ in range(count)]
 
 
 class Wire:
-    """The router's interface to its site. with Wire(site) as wire: wire.send(packets)"""
+    """A router's interface to a site or to the origin. with Wire(router, name, address) as wire: wire.send(packets)"""
 
-    def __init__(self, site):
-        self.site = site
+    def __init__(self, router, name, address):
+        self.router, self.device, self.address = router, f"to-{name}", address
 
     def __enter__(self):
-        device = f"to-{self.site.name}"
-        run_in(self.site.router, "ping", "-c", "1", "-W", "1", self.site.address4, check_status=False)
-        shown = run_in(self.site.router, "ip", "neigh", "show", self.site.address4, "dev", device).stdout
+        device = self.device
+        run_in(self.router, "ping", "-c", "1", "-W", "1", self.address, check_status=False)
+        shown = run_in(self.router, "ip", "neigh", "show", self.address, "dev", device).stdout
         found = re.search(r"lladdr (\S+)", shown)
-        check(found, f"the router does not know the hardware address of {self.site.address4}: {shown}")
+        check(found, f"the router does not know the hardware address of {self.address}: {shown}")
         self.head = bytes.fromhex(found[1].replace(":", "")) + b"\x02\0\0\0\0\x01\x08\0"
-        with inside(self.site.router):
+        with inside(self.router):
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.sock.bind((device, 0))
         return self
@@ -95,7 +94,8 @@ class Wire:
 class Asking:
     """A client asks a site for the page, each time on a new connection, until the end of the block."""
 
-    def __init__(self, address):
+    def __init__(self, address, patience=5):
+        self.patience = patience
         self.url = f"http://{address}/"
         self.answers = []
         self.stopping = threading.Event()
@@ -104,7 +104,7 @@ class Asking:
     def work(self):
         while not self.stopping.is_set():
             started = time.monotonic()
-            done = run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", self.url, check_status=False)
+            done = run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", str(self.patience), self.url, check_status=False)
             self.answers.append((done.stdout, time.monotonic() - started))
 
     def __enter__(self):
@@ -117,6 +117,9 @@ class Asking:
 
     def all_well(self):
         return len(self.answers) >= 2 and all(status == "200" for status, _ in self.answers)
+
+    def failed(self):
+        return sum(status != "200" for status, _ in self.answers)
 
     def longest(self):
         return max(seconds for _, seconds in self.answers)
