@@ -125,6 +125,10 @@
     X(tls_handshakes_failed, "handshakes failed")                                                  \
     X(tls_no_certificate, "handshakes refused: no certificate for the name")                       \
     X(tls_bad_records, "connections ended by a broken record")                                     \
+    X(tls_early_accepted, "first flights with early data (0-RTT) accepted")                        \
+    X(tls_early_refused,                                                                           \
+      "early data refused: another node's ticket, too old, or we are too young")                   \
+    X(tls_early_replayed, "early data refused: the flight has been here before")                   \
     /* private keys elsewhere */                                                                   \
     X(keyless_requests, "private key operations needed from a key server")                         \
     X(keyless_answers, "private key operations answered")                                          \
@@ -147,6 +151,9 @@
     X(http_status_3xx, "responses sent with status 3xx")                                           \
     X(http_status_4xx, "responses sent with status 4xx")                                           \
     X(http_status_5xx, "responses sent with status 5xx")                                           \
+    X(http_early_executed, "requests forwarded before the client's Finished")                      \
+    X(http_early_waited, "requests in early data that waited for the client's Finished")           \
+    X(http_early_425, "requests sent again after Finished: the origin said 425 Too Early")         \
     X(proxy_full, "requests refused: request or connection pool empty")                            \
     X(proxy_client_gone, "requests abandoned: the client left")                                    \
     X(proxy_client_timeout, "client connections closed: too slow or idle")                         \

@@ -35,6 +35,7 @@ struct event {
     uint16_t status; /* sent to the client; 0: only detected */
     uint16_t where;  /* enum waf_target */
     uint8_t blocked;
+    uint8_t early; /* the request came as TLS 1.3 0-RTT data */
     uint8_t method_len, host_len, target_len, message_len;
     char method[16];
     char host[64];

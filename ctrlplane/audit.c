@@ -108,6 +108,7 @@ json_t *audit_event_json(const struct event *e)
     json_object_set_new(o, "message", bytes_json(e->message, e->message_len, sizeof e->message));
     json_object_set_new(o, "where", json_string(where ? where : "unknown"));
     json_object_set_new(o, "blocked", json_boolean(e->blocked));
+    json_object_set_new(o, "early", json_boolean(e->early));
     json_object_set_new(o, "status", json_integer(e->status));
     json_object_set_new(o, "client", json_string(address_text(e->client, client)));
     json_object_set_new(o, "client_port", json_integer(e->client_port));

@@ -7,7 +7,7 @@
 #include "contract/region.h"
 #include "dataplane/start.h"
 #include "io/io.h"
-#include "tls/tls.h"
+#include "tls/tls_replay.h"
 #include "worker/housekeeping.h"
 #include "worker/worker.h"
 #include <errno.h>
@@ -38,6 +38,7 @@ struct program {
     struct io_host *host;
     struct toeplitz *toeplitz;
     struct start_secrets secrets;
+    struct tls_ticket_secret tickets[TLS_TICKET_SECRETS_MAX]; /* of the fleet */
     struct housekeeping housekeeping;
     _Atomic int64_t wall_offset_ns; /* writer: main */
     _Atomic bool stop;              /* writer: main */
@@ -153,7 +154,7 @@ static int program_fail(const char *what)
 /* Everything between a good configuration and the end. Returns the exit status. */
 static int program_run(struct program *p, const sigset_t *signals)
 {
-    char problem[256] = "";
+    char problem[512] = "";
     if (start_secrets_draw(&p->config, &p->secrets, &p->toeplitz) != TG_OK)
         return program_fail("the system gives no random numbers, or no memory");
     if (tls_start() != TG_OK)
@@ -161,6 +162,11 @@ static int program_run(struct program *p, const sigset_t *signals)
     if (start_region(&p->config, &p->secrets, &p->region, problem) != TG_OK)
         return program_fail(problem);
     int status = 1;
+    if (start_tls_policy(&p->config, (uint64_t)time(NULL), p->tickets, &p->housekeeping.policy,
+                         problem) != TG_OK) {
+        program_fail(problem);
+        goto close_region;
+    }
     if (start_ports(&p->config, &p->secrets, &p->host, problem) != TG_OK) {
         program_fail(problem);
         goto close_region;
@@ -172,7 +178,6 @@ static int program_run(struct program *p, const sigset_t *signals)
     p->housekeeping.region = &p->region;
     p->housekeeping.host = p->host;
     p->housekeeping.workers = p->config.workers;
-    p->housekeeping.policy = (struct tls_policy){.alpn_http1 = true, .tls12 = true};
     atomic_store(&p->wall_offset_ns, wall_offset_read());
     enum tg_err result = threads_start(p);
     if (result == TG_OK) {
@@ -187,6 +192,7 @@ static int program_run(struct program *p, const sigset_t *signals)
 close_ports:
     io_host_close(p->host);
 close_region:
+    tls_replay_free(p->housekeeping.policy.replay);
     region_close(&p->region);
     free(p->toeplitz);
     return status;

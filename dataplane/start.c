@@ -3,6 +3,8 @@
  */
 #include "dataplane/start.h"
 #include "base/log.h"
+#include "contract/secrets.h"
+#include "tls/tls_replay.h"
 #include <errno.h>
 #include <grp.h>
 #include <pthread.h>
@@ -174,6 +176,54 @@ enum tg_err start_drop_rights(const struct config *config, char problem[256])
         return TG_SYSTEM;
     }
     return TG_OK;
+}
+
+/* Flights of one window (24 s) that are told apart: 43,000 a second, 8 bytes each. A full register refuses
+ * early data and nothing else. */
+#define START_EARLY_FLIGHTS (1u << 20)
+
+static_assert(TABLES_KEYS_OF_A_USE <= TLS_TICKET_SECRETS_MAX, "all ticket keys of a fleet");
+
+static enum tg_err start_ticket_secrets(const char *path, struct tls_ticket_secret tickets[],
+                                        unsigned *count, char problem[512])
+{
+    struct secrets secrets;
+    enum tg_err result = secrets_load(path, &secrets, problem);
+    if (result != TG_OK)
+        return result;
+    *count = secrets.counts[SECRETS_TICKET];
+    for (unsigned i = 0; i < *count; i++) {
+        const struct secrets_key *key = &secrets.keys[SECRETS_TICKET][i];
+        tickets[i].id = key->id;
+        memcpy(tickets[i].secret, key->secret, sizeof tickets[i].secret);
+    }
+    explicit_bzero(&secrets, sizeof secrets);
+    return TG_OK;
+}
+
+enum tg_err start_tls_policy(const struct config *config, uint64_t wall_s,
+                             struct tls_ticket_secret tickets[TLS_TICKET_SECRETS_MAX],
+                             struct tls_policy *policy, char problem[512])
+{
+    enum tg_err result = TG_OK;
+    *policy = (struct tls_policy){.alpn_http1 = true,
+                                  .tls12 = true,
+                                  .early_data_max = config->early_data,
+                                  .ticket_secrets = tickets,
+                                  .node_slot = (uint16_t)config->node_slot};
+    if (config->secrets[0])
+        result =
+            start_ticket_secrets(config->secrets, tickets, &policy->ticket_secret_count, problem);
+    if (result != TG_OK || config->early_data == 0)
+        return result;
+    result = tls_replay_create(START_EARLY_FLIGHTS, wall_s, &policy->replay);
+    if (result != TG_OK)
+        snprintf(problem, 512,
+                 "no memory for the register of early data: set early_data = 0, or add memory");
+    else
+        log_info("early data: up to %u bytes a connection, from %u s after the start on",
+                 config->early_data, REPLAY_WINDOW_S);
+    return result;
 }
 
 int start_pin(const struct config *config, unsigned worker)

@@ -9,6 +9,7 @@
 #include "contract/config.h"
 #include "contract/region.h"
 #include "io/io.h"
+#include "tls/tls.h"
 #include "worker/worker.h"
 
 struct start_options {
@@ -34,6 +35,13 @@ enum tg_err start_ports(const struct config *config, const struct start_secrets 
                         struct io_host **host, char problem[256]);
 /* Become the configured user, if one is named and we are root. */
 enum tg_err start_drop_rights(const struct config *config, char problem[256]);
+
+/* What TLS may do: with node.secrets, tickets under its keys (`tickets` is filled and must outlive the policy);
+ * with early data, the node's one register of 0-RTT flights, 8 MiB (the caller frees policy->replay). wall_s:
+ * wall clock, seconds. TG_OK, or `problem` says why not. */
+enum tg_err start_tls_policy(const struct config *config, uint64_t wall_s,
+                             struct tls_ticket_secret tickets[TLS_TICKET_SECRETS_MAX],
+                             struct tls_policy *policy, char problem[512]);
 
 /* Pin the calling thread as the configuration says; returns the processor, -1 when it did not work. */
 int start_pin(const struct config *config, unsigned worker);

@@ -29,6 +29,7 @@ static void event_fill(struct event *e, const struct proxy *p, const struct requ
     e->status = (uint16_t)status;
     e->where = (uint16_t)match->where;
     e->blocked = status != 0;
+    e->early = r->early;
     text_copy(e->method, sizeof e->method, &e->method_len, view->method);
     text_copy(e->host, sizeof e->host, &e->host_len, r->head.host);
     text_copy(e->target, sizeof e->target, &e->target_len,

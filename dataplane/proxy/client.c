@@ -15,6 +15,15 @@ static void client_fire(struct timer *timer, void *arg, tg_ns now)
     run_queue_push(p, c);
 }
 
+/* Until when the client may stay as it is; 0: for ever. Never longer than the handshake may take. */
+static void client_wait_until(struct proxy *p, struct client *c, tg_ns at)
+{
+    c->wait_end = at;
+    if (c->early && (!at || at > c->handshake_end))
+        at = c->handshake_end;
+    deadline_set(p, &c->deadline, at);
+}
+
 static void client_init(struct proxy *p, struct client *c, const struct tcp_event *event)
 {
     struct tcp_info info = {0};
@@ -41,7 +50,8 @@ void client_accept(struct proxy *p, const struct tcp_event *event)
     if (event->tag == PROXY_LISTEN_HTTPS) {
         c->https = true;
         c->state = CLIENT_HANDSHAKE;
-        deadline_set(p, &c->deadline, p->now + p->config.handshake_timeout);
+        c->handshake_end = p->now + p->config.handshake_timeout;
+        deadline_set(p, &c->deadline, c->handshake_end);
         if (!p->tls_set || tls_accept(p->tls_set, c, &c->stream.tls) != TG_OK) {
             stats_count(p->stats, TG_C_tls_handshakes_failed);
             client_free(p, c);
@@ -67,7 +77,7 @@ static void client_finish(struct proxy *p, struct client *c, bool linger)
 {
     c->state = CLIENT_CLOSING;
     c->linger = linger;
-    deadline_set(p, &c->deadline, p->now + p->config.body_timeout);
+    client_wait_until(p, c, p->now + p->config.body_timeout);
 }
 
 /* Everything said goes out, then FIN. A client that may still be sending gets it without RST, which
@@ -78,6 +88,9 @@ static enum step client_closing(struct proxy *p, struct client *c)
         tls_shutdown(c->stream.tls);
     if (!stream_flush(p, &c->stream))
         return STEP_WAIT;
+    if (c->early && !c->cut) /* the end is said when the handshake is over */
+        return STEP_WAIT;
+    c->early = false;
     bool ended = tcp_at_end(p->tcp, c->stream.tcp);
     if (!ended && (c->linger || tcp_unread(p->tcp, c->stream.tcp) > 0)) {
         tcp_shutdown(p->tcp, c->stream.tcp);
@@ -145,7 +158,36 @@ static enum step client_handshake_went(struct proxy *p, struct client *c, enum t
 
 static enum step client_handshake(struct proxy *p, struct client *c)
 {
-    return client_handshake_went(p, c, stream_handshake(p, &c->stream));
+    enum tg_err err = stream_handshake(p, &c->stream);
+    early_tell(p, c);
+    if (err == TG_AGAIN && c->stream.early_left > 0) {
+        c->early = true;
+        c->state = CLIENT_IDLE;
+        client_wait_until(p, c, p->now + p->config.head_timeout);
+        return STEP_YIELD;
+    }
+    return client_handshake_went(p, c, err);
+}
+
+/* The handshake goes on beside what came as early data. If it fails, there is nobody to answer. */
+static void client_handshake_beside(struct proxy *p, struct client *c)
+{
+    enum tg_err err = stream_handshake(p, &c->stream);
+    if (err == TG_AGAIN)
+        return;
+    c->early = false;
+    if (err == TG_OK) {
+        stats_count(p->stats, TG_C_tls_handshakes);
+        client_wait_until(p, c, c->wait_end);
+        return;
+    }
+    handshake_failed(p, c);
+    if (c->request) {
+        stats_count(p->stats, TG_C_proxy_client_gone);
+        request_free(p, c->request);
+        c->request = NULL;
+    }
+    client_finish(p, c, true);
 }
 
 /* The handshake goes on with the key operation's result, once it is over. */
@@ -215,7 +257,7 @@ static enum step client_request_ended(struct proxy *p, struct client *c)
         return STEP_YIELD;
     }
     c->state = CLIENT_IDLE;
-    deadline_set(p, &c->deadline, p->now + p->config.keepalive_timeout);
+    client_wait_until(p, c, p->now + p->config.keepalive_timeout);
     bool more =
         c->stream.tls || tcp_unread(p->tcp, c->stream.tcp) > 0 || tcp_at_end(p->tcp, c->stream.tcp);
     return more ? STEP_YIELD : STEP_WAIT;
@@ -226,13 +268,19 @@ static enum step client_request(struct proxy *p, struct client *c)
     enum step step = request_step(p, c->request);
     if (step == STEP_NEXT)
         return client_request_ended(p, c);
-    deadline_set(p, &c->deadline, request_deadline(c->request));
+    client_wait_until(p, c, request_deadline(c->request));
     return step;
 }
 
 /* The deadline has passed. STEP_NEXT: that was the end of the client. */
 static enum step client_expire(struct proxy *p, struct client *c)
 {
+    if (c->early && c->handshake_end <= p->now) {
+        stats_count(p->stats, TG_C_proxy_client_timeout);
+        stats_count(p->stats, TG_C_tls_handshakes_failed);
+        client_free(p, c);
+        return STEP_NEXT;
+    }
     switch (c->state) {
     case CLIENT_REQUEST:
         request_expire(p, c->request);
@@ -305,6 +353,8 @@ enum step client_step(struct proxy *p, struct client *c)
         client_free(p, c);
         return STEP_NEXT;
     }
+    if (c->early)
+        client_handshake_beside(p, c);
     if (c->expired) {
         c->expired = false;
         if (c->deadline.at && c->deadline.at <= p->now && client_expire(p, c) == STEP_NEXT)

@@ -108,6 +108,8 @@ static bool request_field_is_ours(const struct request *r, struct span name)
         return IS(name, "host");
     case 6:
         return r->head.minor == 0 && IS(name, "expect");
+    case 10:
+        return IS(name, "early-data");
     case 12:
         return IS(name, "x-request-id");
     case 15:
@@ -133,6 +135,7 @@ void heads_write_request(const struct proxy *p, const struct request *r, struct 
     write_forwarded_for(r, w);
     h1_write_field(w, SPAN_LITERAL("X-Forwarded-Proto"),
                    r->client->https ? SPAN_LITERAL("https") : SPAN_LITERAL("http"));
+    early_write_field(r, w);
     write_ours(p, r, w);
     write_framing(r->head.framing, r->head.content_length, w);
     h1_write_end(w);

@@ -12,6 +12,7 @@
  *   reply    our own answers
  *   origin   connections to origins: pool, reuse, connect
  *   stream   TCP with or without TLS, as bytes
+ *   early    requests that came as 0-RTT data: at once, or after the client's Finished
  *   keyless  private keys that lie elsewhere: operations to key servers
  *
  * Who owns whom: a client connection owns at most one request, a request at most one origin
@@ -47,9 +48,12 @@ enum step {
 
 /* Bytes to and from a peer: TCP alone, or TLS over it. */
 struct stream {
-    tcp_handle tcp;        /* TCP_NONE when gone */
-    struct tls_conn *tls;  /* NULL: plain */
-    struct buf *staged;    /* plaintext that TLS has given and nobody has consumed; TLS only */
+    tcp_handle tcp;       /* TCP_NONE when gone */
+    struct tls_conn *tls; /* NULL: plain */
+    struct buf *staged;   /* plaintext that TLS has given and nobody has consumed; TLS only */
+    struct buf_queue
+        early;             /* 0-RTT data behind it: read ahead, because Finished comes after them */
+    uint32_t early_left;   /* unconsumed bytes that were 0-RTT data: the first ones */
     struct buf_queue held; /* promised to the peer: what TCP would not take yet; with TLS also what
                               waits to fill a record until the step ends */
     uint32_t held_bytes;
@@ -75,7 +79,8 @@ void stream_put(struct proxy *p, struct stream *s, struct span bytes);
  * end of a step. */
 bool stream_flush(struct proxy *p, struct stream *s);
 /* One step of a TLS handshake: TG_OK when it is done, TG_AGAIN, TG_WANT_KEY, else it failed (an
- * alert may have been sent). */
+ * alert may have been sent). What comes as 0-RTT data meanwhile can be read, and answered, before it is
+ * done; of those bytes no more are kept than the TLS policy admits. */
 enum tg_err stream_handshake(struct proxy *p, struct stream *s);
 /* RST and forget, in any state. */
 void stream_abort(struct proxy *p, struct stream *s);
@@ -143,6 +148,7 @@ struct origin_conn {
 
 enum request_phase {
     REQUEST_HEAD,     /* the head comes in and is parsed */
+    REQUEST_EARLY,    /* 0-RTT data: what must not be repeated waits for the client's Finished */
     REQUEST_ROUTE,    /* site and origin by host */
     REQUEST_INSPECT,  /* the WAF sees the head */
     REQUEST_ORIGIN,   /* a connection to the origin */
@@ -181,6 +187,10 @@ struct request {
     tg_ns deadline;         /* of the phase; in REQUEST_EXCHANGE the bodies have their own */
     bool site_waf;          /* the site wants inspection */
     bool retried;           /* once is enough */
+    bool early;             /* at least one byte of its head was 0-RTT data */
+    bool early_waits;       /* it waits, or has waited, for the client's Finished */
+    bool early_sent;        /* it goes to the origin before that, marked as such */
+    bool too_early;         /* the origin's answer to that was 425: once more after Finished */
     bool response_seen;     /* the origin sent at least one byte */
     bool response_begun;    /* at least one byte of a final response went to the client */
     bool
@@ -225,9 +235,13 @@ struct client {
     uint16_t port;
     enum queued queued;
     bool https;
-    bool expired;     /* the deadline has passed */
-    bool linger;      /* unread bytes remain: close gently */
-    tg_ns linger_end; /* it lingers no longer than this */
+    bool early;          /* requests run already while the handshake goes on beside them */
+    bool early_told;     /* what became of its 0-RTT data is counted */
+    tg_ns handshake_end; /* it must be done by then */
+    tg_ns wait_end;      /* what the state waits for must have come by then; 0: no limit */
+    bool expired;        /* the deadline has passed */
+    bool linger;         /* unread bytes remain: close gently */
+    tg_ns linger_end;    /* it lingers no longer than this */
     bool cut; /* the last answer is not whole: no close_notify, which would say that it is */
 };
 
@@ -334,6 +348,19 @@ void heads_write_request(const struct proxy *p, const struct request *r, struct 
 void heads_write_response(const struct proxy *p, const struct request *r,
                           const struct http_head *head, struct span_writer *w);
 void heads_write_request_id(struct span_writer *w, uint64_t id); /* 16 hex digits */
+
+/* early.c */
+/* Count what TLS made of the client's 0-RTT data, once it is known. */
+void early_tell(struct proxy *p, struct client *c);
+/* The phase behind the head: STEP_WAIT until this request may run. */
+enum step early_admit(struct proxy *p, struct request *r);
+/* The request is about to be forwarded: is that before the client's Finished? */
+void early_forward(struct proxy *p, struct request *r);
+/* "Early-Data: 1" where the origin must know (RFC 8470 s5.1). */
+void early_write_field(const struct request *r, struct span_writer *w);
+/* The origin's final head is in p->response: true when it was 425 to what we have marked, and the request
+ * goes there again after the client's Finished. */
+bool early_again(struct proxy *p, struct request *r, bool in_place);
 
 /* body.c */
 void body_begin(struct body *b, const struct http_head *head, enum http_framing out);

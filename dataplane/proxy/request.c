@@ -119,7 +119,7 @@ static void head_complete(struct proxy *p, struct request *r)
 {
     body_begin(&r->up, &r->head, r->head.framing);
     stats_count(p->stats, TG_C_http_requests);
-    r->phase = REQUEST_ROUTE;
+    r->phase = REQUEST_EARLY;
 }
 
 /* The bytes are copied to the request's own storage, because its head must outlive them; bytes
@@ -138,6 +138,7 @@ static enum step request_read_head(struct proxy *p, struct request *r)
             r->phase = REQUEST_END;
             return STEP_NEXT;
         }
+        r->early |= s->early_left > 0;
         if (!head_store_room(p, store)) {
             stats_count(p->stats, TG_C_proxy_full);
             request_fail(p, r, 503);
@@ -222,6 +223,7 @@ static enum step request_connect(struct proxy *p, struct request *r)
     switch (err) {
     case TG_OK:
         r->deadline = p->now + r->target.response_timeout;
+        early_forward(p, r);
         r->phase = REQUEST_FORWARD;
         return STEP_NEXT;
     case TG_AGAIN:
@@ -292,6 +294,9 @@ enum step request_step(struct proxy *p, struct request *r)
         switch (r->phase) {
         case REQUEST_HEAD:
             step = request_read_head(p, r);
+            break;
+        case REQUEST_EARLY:
+            step = early_admit(p, r);
             break;
         case REQUEST_ROUTE:
             step = request_route(p, r);

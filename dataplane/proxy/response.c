@@ -142,6 +142,8 @@ static enum step response_head(struct proxy *p, struct request *r)
         err = TG_BAD_INPUT; /* nobody asked to switch protocols; a stream of 1xx is no answer */
     if (err != TG_OK)
         return response_refused(p, r, err);
+    if (!r->response_decided && early_again(p, r, in_place))
+        return STEP_NEXT;
     if (!r->response_decided)
         response_decide(r, &p->response);
     if (r->status < 200 &&

@@ -41,7 +41,7 @@ static enum tg_err tls_stage(struct proxy *p, struct stream *s)
     size_t n = 0, fed = 1;
     enum tg_err err;
     for (;;) {
-        bool early = false; /* the policy takes none (tls_policy.early_data_max is 0) */
+        bool early; /* never here: stream_handshake reads those */
         err = tls_read(s->tls, b->data, STAGED_BYTES_MAX, &n, &early);
         if (err != TG_AGAIN || !fed)
             break;
@@ -64,7 +64,11 @@ enum tg_err stream_peek(struct proxy *p, struct stream *s, struct span *out)
     if (s->error != TG_OK)
         return s->error;
     if (s->tls) {
+        if (!s->staged)
+            s->staged = buf_queue_pop(&s->early);
         if (!s->staged) {
+            if (!tls_handshake_done(s->tls)) /* what comes next comes by stream_handshake */
+                return TG_AGAIN;
             enum tg_err err = s->input_end ? TG_END : tls_stage(p, s);
             if (err != TG_OK)
                 return err;
@@ -77,6 +81,12 @@ enum tg_err stream_peek(struct proxy *p, struct stream *s, struct span *out)
     return tcp_at_end(p->tcp, s->tcp) ? TG_END : TG_AGAIN;
 }
 
+/* n bytes have left the front. */
+static void early_used(struct stream *s, size_t n)
+{
+    s->early_left -= n < s->early_left ? (uint32_t)n : s->early_left;
+}
+
 void stream_consume(struct proxy *p, struct stream *s, size_t n)
 {
     if (!s->tls) {
@@ -85,6 +95,7 @@ void stream_consume(struct proxy *p, struct stream *s, size_t n)
     }
     if (n == 0)
         return;
+    early_used(s, n);
     buf_pull(s->staged, (uint16_t)n);
     if (s->staged->len == 0) {
         buf_unref(p->buffers, s->staged);
@@ -259,6 +270,7 @@ void stream_pass(struct proxy *p, struct stream *from, struct stream *to, size_t
         } else if (from->staged->len == n) {
             b = from->staged;
             from->staged = NULL;
+            early_used(from, n);
         }
         if (b) {
             tg_assert(b->len > 0 && b->len <= n);
@@ -278,15 +290,42 @@ void stream_pass(struct proxy *p, struct stream *from, struct stream *to, size_t
 
 /* --- beginning and end ------------------------------------------------------------------------ */
 
+/* Take one piece of 0-RTT data out of TLS's way; false when there was none, or no frame for it. */
+static bool early_take(struct proxy *p, struct stream *s)
+{
+    struct buf *last = s->early.last;
+    bool early;
+    size_t n = 0;
+    if (!tls_early_open(s->tls))
+        return false;
+    struct buf *b = last && last->len < STAGED_BYTES_MAX ? last : buf_alloc(p->buffers);
+    if (!b) {
+        s->starved = true;
+        return false;
+    }
+    size_t room = STAGED_BYTES_MAX - b->len;
+    if (tls_read(s->tls, b->data + b->len, room, &n, &early) == TG_BAD_INPUT)
+        s->error = TG_BAD_INPUT;
+    buf_put(b, (uint16_t)n);
+    if (b != last && n > 0)
+        buf_queue_push(&s->early, b);
+    else if (b != last)
+        buf_unref(p->buffers, b);
+    s->early_left += (uint32_t)n;
+    return n > 0;
+}
+
 enum tg_err stream_handshake(struct proxy *p, struct stream *s)
 {
-    size_t fed = 1;
-    while (s->error == TG_OK && !tls_handshake_done(s->tls) && fed) {
+    size_t fed;
+    bool moved = true;
+    while (s->error == TG_OK && !tls_handshake_done(s->tls) && moved) {
         enum tg_err err = tls_input(p, s, &fed);
         if (err == TG_WANT_KEY)
             return err;
         if (err == TG_END)
             return TG_RESET; /* left in the middle */
+        moved = early_take(p, s) || fed > 0;
     }
     if (s->error != TG_OK)
         return s->error;
@@ -301,6 +340,8 @@ static void stream_release(struct proxy *p, struct stream *s)
     s->tls = NULL;
     buf_unref(p->buffers, s->staged);
     s->staged = NULL;
+    for (struct buf *b; (b = buf_queue_pop(&s->early)) != NULL;)
+        buf_unref(p->buffers, b);
     for (struct buf *b; (b = buf_queue_pop(&s->held)) != NULL;)
         buf_unref(p->buffers, b);
     s->held_bytes = 0;
