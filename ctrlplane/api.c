@@ -55,6 +55,11 @@ static const struct route routes[] = {
     {"/v1/keyservers/*",
      "GET, PUT, DELETE",
      {[GET] = keyserver_get, [PUT] = keyserver_put, [DELETE] = keyserver_delete}},
+    {"/v1/nodes", "GET", {[GET] = nodes_list}},
+    {"/v1/nodes/*",
+     "GET, PUT, DELETE",
+     {[GET] = node_get, [PUT] = node_put, [DELETE] = node_delete}},
+    {"/v1/fleet", "GET, PUT", {[GET] = fleet_get, [PUT] = fleet_put}},
 };
 
 /* Does the path fit the route? *key: the segment that the '*' stands for, or NULL. */

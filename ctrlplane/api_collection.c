@@ -76,7 +76,8 @@ void collection_put(struct call *call, const struct collection *k)
         problem_set(&call->problem, 507, "table-full", "", "there are %u of them already", k->max);
     json_t *shown = show(k, call->key, value);
     json_t *candidate = model_with(call->control->model, k->name, call->key, value);
-    if (call->problem.status || (k->check && !k->check(candidate, call->key, &call->problem))) {
+    if (call->problem.status || (k->check && !k->check(candidate, call->key, &call->problem)) ||
+        (k->check_here && !k->check_here(call, candidate))) {
         json_decref(candidate);
         json_decref(shown);
         return;

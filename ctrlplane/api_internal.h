@@ -50,6 +50,15 @@ void keyservers_list(struct call *call);
 void keyserver_get(struct call *call);
 void keyserver_put(struct call *call);
 void keyserver_delete(struct call *call);
+void nodes_list(struct call *call);
+void node_get(struct call *call);
+void node_put(struct call *call);
+void node_delete(struct call *call);
+void fleet_get(struct call *call);
+void fleet_put(struct call *call);
+
+/* This node's place in its fleet, for /v1/status. New reference. */
+json_t *fleet_place_json(struct control *control);
 
 /* The body as JSON: a new reference, or NULL with a 400 problem that says line and column. */
 json_t *call_body(struct call *call);
@@ -86,6 +95,8 @@ struct collection {
     json_t *(*read)(const json_t *in, const char *pointer, struct problem *problem);
     /* Checks with other resources of the candidate; may be NULL. */
     bool (*check)(const json_t *candidate, const char *key, struct problem *problem);
+    /* Checks with this node's own configuration; may be NULL. Fills in the call's problem. */
+    bool (*check_here)(struct call *call, const json_t *candidate);
     /* What GET shows of a resource: a new reference without its name. */
     json_t *(*show)(const json_t *value);
 };

@@ -62,12 +62,13 @@ static json_t *region_json(const struct control *c)
 static json_t *resources_json(const struct control *c)
 {
     const json_t *m = c->model;
-    return json_pack("{s:i, s:i, s:i, s:i, s:i}", "rules",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "rules",
                      (int)json_object_size(model_get(m, "rules")), "waf_rules",
                      (int)json_array_size(model_get(m, "waf")), "sites",
                      (int)json_object_size(model_get(m, "sites")), "origins",
                      (int)json_object_size(model_get(m, "origins")), "certificates",
-                     (int)json_object_size(model_get(m, "certificates")));
+                     (int)json_object_size(model_get(m, "certificates")), "nodes",
+                     (int)json_object_size(model_get(m, "nodes")));
 }
 
 void status_get(struct call *call)
@@ -77,8 +78,11 @@ void status_get(struct call *call)
     if (!call_query_check(call, known))
         return;
     unsigned alive = publish_workers_alive(c);
-    json_t *node =
-        json_pack("{s:s, s:i}", "name", c->config.node_name, "slot", (int)c->config.node_slot);
+    json_t *node = json_pack("{s:s, s:i, s:i}", "name", c->config.node_name, "slot",
+                             (int)c->config.node_slot, "site", (int)c->config.node_site);
+    json_t *fleet = fleet_status_json(c), *place = fleet_place_json(c);
+    json_object_update(fleet, place);
+    json_decref(place);
     json_t *audit = json_pack("{s:s, s:I, s:I}", "path", c->audit.path, "lines",
                               (json_int_t)c->audit.written, "failed", (json_int_t)c->audit.failed);
     double uptime = (double)(control_now() - c->started) / (double)TG_S;
@@ -87,7 +91,7 @@ void status_get(struct call *call)
                           CONTROL_VERSION, "node", node, "uptime_s", uptime, "data_plane",
                           alive ? "running" : "stopped", "workers_alive", (int)alive, "region",
                           region_json(c), "generations", generations_json(c), "resources",
-                          resources_json(c), "fleet", fleet_status_json(c), "audit", audit));
+                          resources_json(c), "fleet", fleet, "audit", audit));
 }
 
 static bool attached_check(struct call *call)

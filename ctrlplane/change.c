@@ -125,7 +125,8 @@ static void region_undo(struct control *c, enum tables_kind kind)
     struct problem ignored = {0};
     struct block block;
     uint64_t number;
-    if (!compile_tables(kind, c->model, c->config.node_slot, &block, &ignored) ||
+    struct compile_node self = publish_self(c);
+    if (!compile_tables(kind, c->model, &self, &block, &ignored) ||
         publish_block(c, kind, &block, false, &number) != TG_OK)
         c->pending[kind] = true;
     block_free(&block);
@@ -193,7 +194,8 @@ bool change_apply(struct control *c, enum tables_kind kind, json_t *candidate, u
     char why[640];
     struct wait wait = {.control = c, .kind = kind};
     wait.deadline = control_now() + c->config.apply_timeout_ms * TG_MS;
-    bool good = compile_tables(kind, candidate, c->config.node_slot, &block, problem) &&
+    struct compile_node self = publish_self(c);
+    bool good = compile_tables(kind, candidate, &self, &block, problem) &&
                 publish_ready(c, problem) && fleet_commit(c, candidate, problem);
     bool committed = good;
     if (good && store_save(&c->store, candidate, why) != TG_OK) {

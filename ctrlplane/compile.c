@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Dispatch by kind, blocks, and the owners table. Called by change, publish and explain.
+ * Dispatch by kind, and blocks. Called by change, publish and explain.
  */
 #include "ctrlplane/compile.h"
 
@@ -25,22 +25,7 @@ void block_free(struct block *block)
     *block = (struct block){0};
 }
 
-/* One node: every bucket is ours, so a small table says it as well as a large one. */
-bool compile_owners(uint32_t node_slot, struct block *out, struct problem *problem)
-{
-    enum { BUCKETS = 256 };
-    struct tables_owners *t;
-    block_make(out, TABLES_OWNERS, sizeof *t + BUCKETS * sizeof t->owners[0]);
-    t = out->bytes;
-    t->bucket_count = BUCKETS;
-    for (unsigned i = 0; i < BUCKETS; i++) {
-        t->owners[i][0] = (uint16_t)node_slot;
-        t->owners[i][1] = t->owners[i][2] = t->owners[i][3] = 0xffff;
-    }
-    return true;
-}
-
-bool compile_tables(enum tables_kind kind, const json_t *model, uint32_t node_slot,
+bool compile_tables(enum tables_kind kind, const json_t *model, const struct compile_node *self,
                     struct block *out, struct problem *problem)
 {
     *out = (struct block){0};
@@ -59,7 +44,7 @@ bool compile_tables(enum tables_kind kind, const json_t *model, uint32_t node_sl
         good = compile_waf(model, out, problem);
         break;
     case TABLES_OWNERS:
-        good = compile_owners(node_slot, out, problem);
+        good = compile_owners(model, self, out);
         break;
     case TABLES_KINDS:
         tg_assert(kind != TABLES_KINDS);

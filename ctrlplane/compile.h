@@ -7,7 +7,8 @@
 #ifndef CTRLPLANE_COMPILE_H
 #define CTRLPLANE_COMPILE_H
 
-#include "contract/tables.h"
+#include "contract/config.h"
+#include "contract/secrets.h"
 #include "ctrlplane/problem.h"
 
 struct block {
@@ -16,9 +17,17 @@ struct block {
     bool secret; /* wiped when freed */
 };
 
+/* Who this node is, for TABLES_OWNERS. Borrowed. */
+struct compile_node {
+    const struct config *config;
+    const struct secrets *secrets; /* NULL: the configuration names no file */
+    /* The owners in force: buckets that move keep their former owners. NULL: none. */
+    const struct tables_owners *before;
+};
+
 /* Compile one kind from the model. False: the problem says what is wrong; *out is empty.
- * node_slot  this node's owner slot, for TABLES_OWNERS */
-bool compile_tables(enum tables_kind kind, const json_t *model, uint32_t node_slot,
+ * self  only TABLES_OWNERS needs it */
+bool compile_tables(enum tables_kind kind, const json_t *model, const struct compile_node *self,
                     struct block *out, struct problem *problem);
 void block_free(struct block *block);
 
@@ -28,7 +37,17 @@ bool compile_rules(const json_t *model, struct block *out, struct problem *probl
 bool compile_routes(const json_t *model, struct block *out, struct problem *problem);
 bool compile_certificates(const json_t *model, struct block *out, struct problem *problem);
 bool compile_waf(const json_t *model, struct block *out, struct problem *problem);
-bool compile_owners(uint32_t node_slot, struct block *out, struct problem *problem);
+/* Never fails: a node that cannot be one of the fleet is alone (compile_member). */
+bool compile_owners(const json_t *model, const struct compile_node *self, struct block *out);
+
+/* Is this node one of the model's nodes? Only then its owners table is a fleet's; else it serves alone, as without
+ * nodes: strangers' packets are answered with RST. False: `why` says in one sentence what is amiss, "" when there
+ * are no nodes. */
+bool compile_member(const json_t *model, const struct compile_node *self, char why[640]);
+/* If the node `name` has our slot: does it say what our configuration says, and are there secrets? 422 with the
+ * member's pointer: "not-ours"; "no-secrets". */
+bool compile_node_check(const json_t *model, const char *name, const struct compile_node *self,
+                        struct problem *problem);
 
 /* Zeroed block of `len` bytes with its header filled in; asserts that memory is there and len
  * fits 32 bits. */

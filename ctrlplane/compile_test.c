@@ -48,16 +48,19 @@ static json_t *model_of(const char *members)
     return model;
 }
 
+static struct config config = {.node_slot = 5, .node_site = 1};
+static struct compile_node self = {.config = &config};
+
 static struct block compile_good(enum tables_kind kind, const json_t *model)
 {
     struct block block;
     struct problem p = {0};
-    if (!compile_tables(kind, model, 5, &block, &p))
+    if (!compile_tables(kind, model, &self, &block, &p))
         fail_msg("%s: %s", p.pointer, p.detail);
     assert_true(tables_valid(kind, block.bytes, block.len));
     /* the same again: restarts rely on it */
     struct block again;
-    assert_true(compile_tables(kind, model, 5, &again, &p));
+    assert_true(compile_tables(kind, model, &self, &again, &p));
     assert_int_equal(again.len, block.len);
     assert_memory_equal(again.bytes, block.bytes, block.len);
     block_free(&again);

@@ -36,6 +36,18 @@ bool control_group(const struct config *config, int *gid, char problem[640])
     return true;
 }
 
+/* A file that is named must be good: a node that lost its keys is no part of its fleet, and nobody would see why. */
+static bool fleet_keys_load(struct control *c, char problem[640])
+{
+    char why[512];
+    if (!c->config.secrets[0])
+        return true;
+    c->has_secrets = secrets_load(c->config.secrets, &c->secrets, why) == TG_OK;
+    if (!c->has_secrets)
+        snprintf(problem, 640, "node.secrets: %s", why);
+    return c->has_secrets;
+}
+
 static bool state_load(struct control *c, char problem[640])
 {
     switch (store_load(&c->store, &c->model, problem)) {
@@ -57,7 +69,7 @@ bool control_open(struct control *c, const struct config *config, char problem[6
     c->config = *config;
     c->audit.fd = c->store.lock_fd = -1;
     c->started = control_now();
-    if (!control_group(config, &gid, problem) ||
+    if (!control_group(config, &gid, problem) || !fleet_keys_load(c, problem) ||
         store_open(&c->store, config->state, problem) != TG_OK || !state_load(c, problem) ||
         audit_open(&c->audit, config->audit, gid, problem) != TG_OK) {
         control_close(c);
@@ -83,6 +95,8 @@ void control_close(struct control *c)
     store_close(&c->store);
     json_decref(c->model);
     c->model = NULL;
+    explicit_bzero(&c->secrets, sizeof c->secrets);
+    c->has_secrets = false;
 }
 
 static void busy_sample(struct control *c, tg_ns now)

@@ -7,6 +7,7 @@
 
 #include "contract/config.h"
 #include "contract/region.h"
+#include "contract/secrets.h"
 #include "ctrlplane/audit.h"
 #include "ctrlplane/fleet_sync.h"
 #include "ctrlplane/problem.h"
@@ -20,6 +21,9 @@ struct control {
     json_t *model; /* in force: what the state file holds */
     struct audit audit;
     struct fleet fleet;
+    struct secrets secrets; /* the fleet's keys, if the configuration names their file */
+    bool has_secrets;
+    char alone_why[640]; /* why the owners published last are not a fleet's; "" */
     tg_ns started;
 
     /* the region, while attached */

@@ -11,10 +11,21 @@
 
 /* By enum fleet_part. A text that ends with '/' is followed by a name. */
 static const char *const parts[KEY_STRANGE] = {
-    [KEY_META] = "meta",        [KEY_HEARTBEAT] = "heartbeat", [KEY_GUARD_ROUTES] = "guard/routes",
-    [KEY_ORIGINS] = "origins/", [KEY_RULES] = "rules/",        [KEY_SITES] = "sites/",
+    [KEY_META] = "meta",
+    [KEY_HEARTBEAT] = "heartbeat",
+    [KEY_GUARD_NODES] = "guard/nodes",
+    [KEY_GUARD_ROUTES] = "guard/routes",
+    [KEY_FLEET] = "fleet",
+    [KEY_NODES] = "nodes/",
+    [KEY_ORIGINS] = "origins/",
+    [KEY_RULES] = "rules/",
+    [KEY_SITES] = "sites/",
     [KEY_WAF] = "waf",
 };
+
+const enum fleet_part fleet_named_parts[FLEET_NAMED_PARTS] = {KEY_ORIGINS, KEY_RULES, KEY_SITES,
+                                                              KEY_NODES};
+const enum fleet_part fleet_single_parts[FLEET_SINGLE_PARTS] = {KEY_WAF, KEY_FLEET};
 
 void fleet_prefix(const char *fleet, char out[FLEET_KEY_MAX])
 {
@@ -54,9 +65,25 @@ enum fleet_part fleet_key_parse(const char *prefix, const char *key, const char 
     return KEY_STRANGE;
 }
 
+bool fleet_part_is_single(enum fleet_part part)
+{
+    return part == KEY_WAF || part == KEY_FLEET;
+}
+
+json_t *fleet_single_get(const json_t *model, enum fleet_part part)
+{
+    tg_assert(fleet_part_is_single(part));
+    json_t *value = model_get(model, fleet_collection(part));
+    return json_array_size(value) + json_object_size(value) > 0 ? value : NULL;
+}
+
 const char *fleet_collection(enum fleet_part part)
 {
     switch (part) {
+    case KEY_FLEET:
+        return "fleet";
+    case KEY_NODES:
+        return "nodes";
     case KEY_ORIGINS:
         return "origins";
     case KEY_RULES:
@@ -73,9 +100,17 @@ const char *fleet_collection(enum fleet_part part)
 enum tables_kind fleet_tables(enum fleet_part part)
 {
     tg_assert(fleet_collection(part));
-    if (part == KEY_RULES)
+    switch (part) {
+    case KEY_FLEET:
+    case KEY_NODES:
+        return TABLES_OWNERS;
+    case KEY_RULES:
         return TABLES_RULES;
-    return part == KEY_WAF ? TABLES_WAF : TABLES_ROUTES;
+    case KEY_WAF:
+        return TABLES_WAF;
+    default:
+        return TABLES_ROUTES;
+    }
 }
 
 static char *text_of(const json_t *value)

@@ -13,9 +13,12 @@
  *                     Written once, by the node that ended the setting up, or with a first write.
  *   heartbeat         {"node":"edge1","run":"1f0c..."}: written about every second by whichever node finds it old.
  *                     Whoever watches sees by it that nothing is missing. "run" is random per process.
+ *   fleet             {"forward":false}: what the fleet as a whole is set to. Missing: all as by default.
+ *   guard/nodes       as guard/routes, for nodes/. (A slot and an address belong to one node.)
  *   guard/routes      {"node":"edge1"}: written by every write to origins/ or sites/, which also expects the revision
  *                     that its writer has seen: such writes happen one after the other, each checked against all
  *                     before it. (A site names an origin, and a host belongs to one site.)
+ *   nodes/<name>      {"address4":"192.0.2.1","address6":"2001:db8::1","site":1,"slot":7}; one address at least.
  *   origins/<name>    {"address":"10.0.0.5","connect_timeout_ms":3000,"connections_max":256,"idle_timeout_ms":60000,
  *                     "port":8080,"response_timeout_ms":30000}
  *   rules/<id>        {"destination_port":80,"protocol":"tcp","source":"192.0.2.0/24"}; <id> 1 to 4294967295 without
@@ -39,7 +42,10 @@
 enum fleet_part {
     KEY_META,
     KEY_HEARTBEAT,
+    KEY_GUARD_NODES,
     KEY_GUARD_ROUTES,
+    KEY_FLEET,
+    KEY_NODES,
     KEY_ORIGINS,
     KEY_RULES,
     KEY_SITES,
@@ -56,14 +62,24 @@ void fleet_key(const char *prefix, enum fleet_part part, const char *name, char 
 /* What a key stands for; *name: borrowed from it, "" where there is none. Checks names and ids. */
 enum fleet_part fleet_key_parse(const char *prefix, const char *key, const char **name);
 
-/* The collection in the model ("rules", "sites", "origins", "waf"); NULL: the part holds no resources. */
+/* The parts that hold named resources, those first that others lean on. */
+#define FLEET_NAMED_PARTS 4
+extern const enum fleet_part fleet_named_parts[FLEET_NAMED_PARTS];
+/* The parts that are one key with all there is of them. */
+#define FLEET_SINGLE_PARTS 2
+extern const enum fleet_part fleet_single_parts[FLEET_SINGLE_PARTS];
+bool fleet_part_is_single(enum fleet_part part);
+/* What the model has of a single part; NULL when it is empty, for then the store has no such key. Borrowed. */
+json_t *fleet_single_get(const json_t *model, enum fleet_part part);
+
+/* The collection in the model ("rules", "sites", "origins", "nodes", "waf", "fleet"); NULL: the part holds no resources. */
 const char *fleet_collection(enum fleet_part part);
 /* The tables that the part's resources are compiled into. Only for parts that hold some. */
 enum tables_kind fleet_tables(enum fleet_part part);
 
 /* The value of a resource as the store has it (malloc'd), from the form in the model. */
 char *fleet_value(enum fleet_part part, const json_t *resource);
-/* Values of meta, heartbeat and guard/routes. malloc'd. */
+/* Values of meta, heartbeat and the guards. malloc'd. */
 char *fleet_meta_value(const char *node);
 char *fleet_heartbeat_value(const char *node, const char *run);
 char *fleet_guard_value(const char *node);

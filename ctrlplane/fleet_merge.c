@@ -19,10 +19,9 @@ static json_t *copy_shallow(const json_t *value)
 
 void merge_begin(struct merge *m, const struct control *control)
 {
-    static const enum fleet_part parts[] = {KEY_ORIGINS, KEY_RULES, KEY_SITES};
     *m = (struct merge){.control = control, .candidate = copy_shallow(control->model)};
-    for (size_t i = 0; i < TG_ARRAY_LEN(parts); i++) {
-        const char *collection = fleet_collection(parts[i]);
+    for (size_t i = 0; i < FLEET_NAMED_PARTS; i++) {
+        const char *collection = fleet_collection(fleet_named_parts[i]);
         json_object_set_new(m->candidate, collection,
                             copy_shallow(model_get(control->model, collection)));
     }
@@ -46,23 +45,28 @@ bool merge_item_counts(const struct merge_item *item)
 
 /* --- the candidate ---------------------------------------------------------------------------- */
 
-/* What the candidate has of a resource; borrowed, NULL: nothing. The empty WAF program is nothing. */
+static size_t json_size(const json_t *value)
+{
+    return json_array_size(value) + json_object_size(value);
+}
+
+/* What the candidate has of a resource; borrowed, NULL: nothing. */
 static json_t *value_get(const struct merge *m, const struct merge_item *item)
 {
-    json_t *collection = model_get(m->candidate, fleet_collection(item->part));
-    if (item->part != KEY_WAF)
-        return json_object_get(collection, item->name);
-    return json_array_size(collection) > 0 ? collection : NULL;
+    if (fleet_part_is_single(item->part))
+        return fleet_single_get(m->candidate, item->part);
+    return json_object_get(model_get(m->candidate, fleet_collection(item->part)), item->name);
 }
 
 /* value NULL: take it out. The reference stays the caller's. */
 static void value_set(struct merge *m, const struct merge_item *item, json_t *value)
 {
     const char *name = fleet_collection(item->part);
-    if (item->part == KEY_WAF && value)
+    if (fleet_part_is_single(item->part) && value)
         json_object_set(m->candidate, name, value);
-    else if (item->part == KEY_WAF)
-        json_object_set_new(m->candidate, name, json_array());
+    else if (fleet_part_is_single(item->part))
+        json_object_set_new(m->candidate, name,
+                            item->part == KEY_WAF ? json_array() : json_object());
     else if (value)
         json_object_set(model_get(m->candidate, name), item->name, value);
     else
@@ -120,9 +124,16 @@ static json_t *rule_take(const struct merge *m, struct merge_item *item, const j
 static json_t *named_take(const struct merge *m, const struct merge_item *item, const json_t *in,
                           struct problem *problem)
 {
-    bool site = item->part == KEY_SITES;
-    unsigned max = site ? TABLES_SITES_MAX : TABLES_ORIGINS_MAX;
-    json_t *value = site ? site_read(in, "", problem) : origin_read(in, "", problem);
+    static const struct {
+        json_t *(*read)(const json_t *in, const char *pointer, struct problem *problem);
+        unsigned max;
+    } readers[KEY_STRANGE] = {
+        [KEY_NODES] = {node_read, TABLES_NODES_MAX},
+        [KEY_ORIGINS] = {origin_read, TABLES_ORIGINS_MAX},
+        [KEY_SITES] = {site_read, TABLES_SITES_MAX},
+    };
+    unsigned max = readers[item->part].max;
+    json_t *value = readers[item->part].read(in, "", problem);
     const json_t *collection = model_get(m->candidate, fleet_collection(item->part));
     if (value && !item->before && json_object_size(collection) >= max) {
         problem_set(problem, 507, "table-full", "", "there are %u of them already", max);
@@ -150,6 +161,8 @@ static json_t *value_take(const struct merge *m, struct merge_item *item, struct
         value = rule_take(m, item, in, &problem);
     else if (item->part == KEY_WAF)
         value = waf_rules_read(in, &problem);
+    else if (item->part == KEY_FLEET)
+        value = fleet_setting_read(in, "", &problem);
     else
         value = named_take(m, item, in, &problem);
     json_decref(in);
@@ -194,9 +207,10 @@ void merge_change(struct merge *m, const char *key, struct span value, int64_t r
     json_t *after = item->deletes ? NULL : value_take(m, item, value);
     if (item->problem[0])
         return;
-    item->same = item->deletes ? !item->before : item->before && json_equal(item->before, after);
+    bool empty = !after || (fleet_part_is_single(part) && json_size(after) == 0);
+    item->same = empty ? !item->before : item->before && json_equal(item->before, after);
     if (!item->same)
-        value_set(m, item, after);
+        value_set(m, item, empty ? NULL : after);
     json_decref(after);
 }
 
@@ -247,8 +261,12 @@ static bool item_collides(const struct merge *m, const struct merge_item *item, 
             snprintf(why, 640, "deleted, but site \"%s\" uses it", site);
         return site != NULL;
     }
-    if (item->part != KEY_SITES || item->deletes ||
-        model_site_check(m->candidate, item->name, &problem))
+    bool good = true;
+    if (item->part == KEY_SITES && !item->deletes)
+        good = model_site_check(m->candidate, item->name, &problem);
+    if (item->part == KEY_NODES && !item->deletes)
+        good = model_node_check(m->candidate, item->name, &problem);
+    if (good)
         return false;
     snprintf(why, 640, "%s", problem.detail);
     problem_clear(&problem);
@@ -277,9 +295,8 @@ static void kind_compile(struct merge *m, enum tables_kind kind)
     while (kind_differs(m, kind)) {
         struct problem problem = {0};
         struct merge_item *newest = newest_put(m, kind);
-        if (compile_tables(kind, m->candidate, m->control->config.node_slot, &m->blocks[kind],
-                           &problem) ||
-            !newest) {
+        struct compile_node self = publish_self(m->control);
+        if (compile_tables(kind, m->candidate, &self, &m->blocks[kind], &problem) || !newest) {
             problem_clear(&problem);
             return;
         }
@@ -295,4 +312,5 @@ void merge_end(struct merge *m)
     kind_compile(m, TABLES_RULES);
     kind_compile(m, TABLES_ROUTES);
     kind_compile(m, TABLES_WAF);
+    kind_compile(m, TABLES_OWNERS);
 }

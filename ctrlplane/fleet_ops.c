@@ -36,6 +36,7 @@ void fleet_ops_add(struct fleet_ops *ops, const struct fleet *fleet, enum fleet_
     fleet_key(fleet->prefix, part, name, key);
     op_add(ops, fleet, key, resource ? fleet_value(part, resource) : NULL);
     ops->routes |= fleet_tables(part) == TABLES_ROUTES;
+    ops->nodes |= part == KEY_NODES;
 }
 
 /* Equal as the store sees it. */
@@ -73,25 +74,35 @@ static void collection_diff(struct fleet_ops *ops, const struct fleet *fleet, en
 void fleet_ops_diff(struct fleet_ops *ops, const struct fleet *fleet, const json_t *from,
                     const json_t *to)
 {
-    static const enum fleet_part parts[] = {KEY_ORIGINS, KEY_RULES, KEY_SITES};
-    for (size_t i = 0; i < TG_ARRAY_LEN(parts); i++) {
-        const char *name = fleet_collection(parts[i]);
+    for (size_t i = 0; i < FLEET_NAMED_PARTS; i++) {
+        const char *name = fleet_collection(fleet_named_parts[i]);
         const json_t *before = model_get(from, name), *after = model_get(to, name);
         if (before != after)
-            collection_diff(ops, fleet, parts[i], before, after);
+            collection_diff(ops, fleet, fleet_named_parts[i], before, after);
     }
-    const json_t *program = model_get(to, "waf");
-    if (!resources_equal(KEY_WAF, model_get(from, "waf"), program))
-        fleet_ops_add(ops, fleet, KEY_WAF, "", json_array_size(program) ? program : NULL);
+    for (size_t i = 0; i < FLEET_SINGLE_PARTS; i++) {
+        enum fleet_part part = fleet_single_parts[i];
+        const json_t *after = fleet_single_get(to, part);
+        if (ops->count < FLEET_OPS_RESOURCES &&
+            !resources_equal(part, fleet_single_get(from, part), after))
+            fleet_ops_add(ops, fleet, part, "", after);
+    }
+}
+
+static void guard_add(struct fleet_ops *ops, const struct fleet *fleet, enum fleet_part guard)
+{
+    char key[FLEET_KEY_MAX];
+    fleet_key(fleet->prefix, guard, "", key);
+    op_add(ops, fleet, key, fleet_guard_value(fleet->node));
 }
 
 void fleet_ops_finish(struct fleet_ops *ops, const struct fleet *fleet, bool meta)
 {
     char key[FLEET_KEY_MAX];
-    if (ops->routes) {
-        fleet_key(fleet->prefix, KEY_GUARD_ROUTES, "", key);
-        op_add(ops, fleet, key, fleet_guard_value(fleet->node));
-    }
+    if (ops->routes)
+        guard_add(ops, fleet, KEY_GUARD_ROUTES);
+    if (ops->nodes)
+        guard_add(ops, fleet, KEY_GUARD_NODES);
     if (meta) {
         fleet_key(fleet->prefix, KEY_META, "", key);
         op_add(ops, fleet, key, fleet_meta_value(fleet->node));

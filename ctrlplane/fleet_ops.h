@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * A write to the fleet store in the making: operations with the revisions that are known of their keys, and what has
- * to go with them (the guard of the routes, meta in a new store). Called by fleet_sync.
+ * to go with them (guards, meta in a new store). Called by fleet_sync.
  */
 #ifndef CTRLPLANE_FLEET_OPS_H
 #define CTRLPLANE_FLEET_OPS_H
@@ -8,14 +8,14 @@
 #include "ctrlplane/fleet_keys.h"
 #include "ctrlplane/fleet_sync.h"
 
-#define FLEET_OPS_RESOURCES (FLEET_OPS_MAX - 2) /* beside guard and meta */
+#define FLEET_OPS_RESOURCES (FLEET_OPS_MAX - 3) /* beside the guards and meta */
 
 struct fleet_ops {
     struct fleet_op ops[FLEET_OPS_MAX];
     char *values[FLEET_OPS_MAX]; /* owned */
     unsigned count;
-    size_t bytes; /* of all values */
-    bool routes;
+    size_t bytes;       /* of all values */
+    bool routes, nodes; /* some are guarded by guard/routes, guard/nodes */
 };
 
 /* One resource; resource NULL: delete it. Room must be there. */

@@ -13,13 +13,13 @@
 
 #define SEED_RETRY (2 * TG_S)
 
-static const char *const collections[] = {"origins", "rules", "sites"};
-
 bool fleet_seed_needed(const struct control *c)
 {
-    size_t n = json_array_size(model_get(c->model, "waf"));
-    for (size_t i = 0; i < TG_ARRAY_LEN(collections); i++)
-        n += json_object_size(model_get(c->model, collections[i]));
+    size_t n = 0;
+    for (size_t i = 0; i < FLEET_SINGLE_PARTS; i++)
+        n += fleet_single_get(c->model, fleet_single_parts[i]) != NULL;
+    for (size_t i = 0; i < FLEET_NAMED_PARTS; i++)
+        n += json_object_size(model_get(c->model, fleet_collection(fleet_named_parts[i])));
     return n > 0;
 }
 
@@ -32,8 +32,9 @@ static void seeded_mark(const struct control *c, json_t *seeded, const char *key
     if (!collection)
         return;
     json_t *own = model_get(c->model, collection);
-    json_t *value = part == KEY_WAF ? own : json_object_get(own, name);
-    if (value && part == KEY_WAF)
+    bool single = fleet_part_is_single(part);
+    json_t *value = single ? own : json_object_get(own, name);
+    if (value && single)
         json_object_set(seeded, collection, value);
     else if (value)
         json_object_set(model_get(seeded, collection), name, value);

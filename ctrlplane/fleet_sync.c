@@ -17,8 +17,6 @@
 #define LOG_LINES_MAX 20 /* of one batch */
 #define BATCHES_MAX   16 /* of one fleet_run */
 
-static const enum fleet_part resource_parts[] = {KEY_ORIGINS, KEY_RULES, KEY_SITES};
-
 void fleet_open(struct control *c)
 {
     struct fleet *f = &c->fleet;
@@ -224,17 +222,20 @@ static void absent_delete(struct merge *m, const struct fleet *f, const json_t *
     char key[FLEET_KEY_MAX];
     const char *name;
     json_t *value;
-    for (size_t i = 0; i < TG_ARRAY_LEN(resource_parts); i++) {
-        json_object_foreach(model_get(model, fleet_collection(resource_parts[i])), name, value)
+    for (size_t i = 0; i < FLEET_NAMED_PARTS; i++) {
+        enum fleet_part part = fleet_named_parts[i];
+        json_object_foreach(model_get(model, fleet_collection(part)), name, value)
         {
-            fleet_key(f->prefix, resource_parts[i], name, key);
+            fleet_key(f->prefix, part, name, key);
             if (!json_object_get(keys, key) && llabs(fleet_known(f, key)) <= revision)
                 merge_change(m, key, SPAN_EMPTY, revision);
         }
     }
-    fleet_key(f->prefix, KEY_WAF, "", key);
-    if (!json_object_get(keys, key) && llabs(fleet_known(f, key)) <= revision)
-        merge_change(m, key, SPAN_EMPTY, revision);
+    for (size_t i = 0; i < FLEET_SINGLE_PARTS; i++) {
+        fleet_key(f->prefix, fleet_single_parts[i], "", key);
+        if (!json_object_get(keys, key) && llabs(fleet_known(f, key)) <= revision)
+            merge_change(m, key, SPAN_EMPTY, revision);
+    }
 }
 
 /* Forget keys that are not in the store any more, as of the revision. */

@@ -19,6 +19,8 @@ json_t *model_new(void)
     json_object_set_new(m, "origins", json_object());
     json_object_set_new(m, "certificates", json_object());
     json_object_set_new(m, "keyservers", json_object());
+    json_object_set_new(m, "nodes", json_object());
+    json_object_set_new(m, "fleet", json_object());
     return m;
 }
 
@@ -49,6 +51,13 @@ json_t *model_with_waf(const json_t *model, json_t *rules)
 {
     json_t *candidate = copy_shallow(model);
     json_object_set_new(candidate, "waf", rules);
+    return candidate;
+}
+
+json_t *model_with_fleet(const json_t *model, json_t *setting)
+{
+    json_t *candidate = copy_shallow(model);
+    json_object_set_new(candidate, "fleet", setting);
     return candidate;
 }
 
@@ -153,6 +162,27 @@ bool model_certificate_check(const json_t *model, const char *name, struct probl
     if (server && !json_object_get(model_get(model, "keyservers"), server))
         problem_set(problem, 422, "unknown-keyserver", "/keyserver",
                     "there is no key server \"%s\"", server);
+    return problem->status == 0;
+}
+
+bool model_node_check(const json_t *model, const char *name, struct problem *problem)
+{
+    static const char *const unique[] = {"slot", "address4", "address6"};
+    const json_t *nodes = model_get(model, "nodes"), *node = json_object_get(nodes, name);
+    const char *other;
+    json_t *theirs;
+    json_object_foreach((json_t *)(uintptr_t)nodes, other, theirs)
+    {
+        for (size_t i = 0; strcmp(other, name) != 0 && i < TG_ARRAY_LEN(unique); i++) {
+            char pointer[16];
+            const json_t *value = json_object_get(node, unique[i]);
+            if (!value || !json_equal(value, json_object_get(theirs, unique[i])))
+                continue;
+            snprintf(pointer, sizeof pointer, "/%s", unique[i]);
+            problem_set(problem, 409, "conflict", pointer, "node \"%s\" has this %s already", other,
+                        i == 0 ? "slot" : "address");
+        }
+    }
     return problem->status == 0;
 }
 

@@ -4,7 +4,7 @@
  * undoes it.
  *
  *   {"rules": {"7": {...}}, "waf": [...], "sites": {...}, "origins": {...}, "certificates": {...},
- *    "keyservers": {...}}
+ *    "keyservers": {...}, "nodes": {...}, "fleet": {...}}
  *
  * A rule's "slot" is its hit counter in the region, "hits_base" what the counter said when the rule
  * got it.
@@ -17,8 +17,8 @@
 /* An empty model. New reference. */
 json_t *model_new(void);
 
-/* The collection "rules", "sites", "origins", "certificates" or "keyservers" (object) or "waf"
- * (array), borrowed. */
+/* The collection "rules", "sites", "origins", "certificates", "keyservers" or "nodes" (object of
+ * resources), "waf" (array) or "fleet" (one object: fleet_setting_read), borrowed. */
 json_t *model_get(const json_t *model, const char *collection);
 
 /* A candidate with collection[key] = value (the reference is taken over), or without it when
@@ -26,6 +26,8 @@ json_t *model_get(const json_t *model, const char *collection);
 json_t *model_with(const json_t *model, const char *collection, const char *key, json_t *value);
 /* A candidate with another WAF program (the reference is taken over). */
 json_t *model_with_waf(const json_t *model, json_t *rules);
+/* A candidate with another setting of the fleet (the reference is taken over). */
+json_t *model_with_fleet(const json_t *model, json_t *setting);
 /* A candidate in which no rule's hits_base is above its counter: counters[TABLES_RULES_MAX] are
  * those of a region that may be a new one, in which all start at 0. The model itself (a new
  * reference) when that holds already. */
@@ -42,6 +44,9 @@ const char *model_origin_user(const json_t *model, const char *origin);
 bool model_certificate_check(const json_t *model, const char *name, struct problem *problem);
 /* The first certificate whose key lies at a key server, or NULL. */
 const char *model_keyserver_user(const json_t *model, const char *keyserver);
+
+/* No other node has the slot or an address of the node `name`. */
+bool model_node_check(const json_t *model, const char *name, struct problem *problem);
 
 /* Read a model from the state file: every resource through its reader, every check between them.
  * NULL with the problem filled in (pointer from the document's root) when anything is amiss. */

@@ -88,6 +88,11 @@ static void checks_run(const json_t *model, struct problem *problem)
         if (!model_certificate_check(model, key, problem))
             return;
     }
+    json_object_foreach(model_get(model, "nodes"), key, value)
+    {
+        if (!model_node_check(model, key, problem))
+            return;
+    }
 }
 
 /* An object member that must be there, unless state files of older versions lack it. */
@@ -101,13 +106,14 @@ static const json_t *section(const struct fields *f, const char *name, bool requ
 
 json_t *model_read(const json_t *document, struct problem *problem)
 {
-    static const char *const known[] = {"rules",        "waf",        "sites", "origins",
-                                        "certificates", "keyservers", NULL};
+    static const char *const known[] = {"rules",      "waf",   "sites", "origins", "certificates",
+                                        "keyservers", "nodes", "fleet", NULL};
     struct fields f = fields_begin(document, "", known, problem);
     const json_t *rules = section(&f, "rules", true), *sites = section(&f, "sites", true);
     const json_t *origins = section(&f, "origins", true);
     const json_t *certificates = section(&f, "certificates", true);
     const json_t *keyservers = section(&f, "keyservers", false);
+    const json_t *nodes = section(&f, "nodes", false), *fleet = section(&f, "fleet", false);
     const json_t *waf = fields_array(&f, "waf", true, RESOURCE_WAF_RULES_MAX);
     if (!fields_ok(&f))
         return NULL;
@@ -118,6 +124,12 @@ json_t *model_read(const json_t *document, struct problem *problem)
     named_read(certificates, "certificates", certificate_read, model_get(m, "certificates"),
                problem);
     named_read(keyservers, "keyservers", keyserver_read, model_get(m, "keyservers"), problem);
+    named_read(nodes, "nodes", node_read, model_get(m, "nodes"), problem);
+    if (fleet && !problem->status) {
+        json_t *setting = fleet_setting_read(fleet, "/fleet", problem);
+        if (setting)
+            json_object_set_new(m, "fleet", setting);
+    }
     if (!problem->status) {
         json_t *program = waf_rules_read(waf, problem);
         if (program)

@@ -68,6 +68,28 @@ enum tg_err publish_block(struct control *c, enum tables_kind kind, struct block
     return err;
 }
 
+struct compile_node publish_self(const struct control *c)
+{
+    struct span current;
+    uint64_t number;
+    struct compile_node self = {.config = &c->config};
+    if (c->has_secrets)
+        self.secrets = &c->secrets;
+    if (c->attached && region_current(&c->region, TABLES_OWNERS, &current, &number) == TG_OK &&
+        tables_owners_valid((const void *)current.data, current.len))
+        self.before = (const void *)current.data;
+    return self;
+}
+
+/* Why this node is not in its fleet, in the log once. */
+static void member_note(struct control *c, const struct compile_node *self)
+{
+    char why[sizeof c->alone_why];
+    if (!compile_member(c->model, self, why) && why[0] && strcmp(why, c->alone_why) != 0)
+        log_warn("this node serves alone, without its fleet: %s", why);
+    snprintf(c->alone_why, sizeof c->alone_why, "%s", why);
+}
+
 /* Compile a kind from the model in force and publish it. False: to be repeated.
  * force  also when the region holds the same bytes */
 static bool kind_reconcile(struct control *c, enum tables_kind kind, bool force)
@@ -75,7 +97,10 @@ static bool kind_reconcile(struct control *c, enum tables_kind kind, bool force)
     struct problem problem = {0};
     struct block block;
     uint64_t before = publish_generation(c, kind), number = 0;
-    if (!compile_tables(kind, c->model, c->config.node_slot, &block, &problem)) {
+    struct compile_node self = publish_self(c);
+    if (kind == TABLES_OWNERS)
+        member_note(c, &self);
+    if (!compile_tables(kind, c->model, &self, &block, &problem)) {
         log_error("the stored %s do not compile: %s", tables_kind_name(kind), problem.detail);
         problem_clear(&problem);
         return true; /* it will not get better: the region keeps what it has */
@@ -173,6 +198,8 @@ void publish_repeat(struct control *c)
 {
     if (!c->attached)
         return;
+    struct compile_node self = publish_self(c);
+    member_note(c, &self);
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
         if (c->pending[kind] && kind_reconcile(c, (enum tables_kind)kind, false)) {
             c->pending[kind] = false;

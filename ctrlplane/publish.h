@@ -11,6 +11,9 @@
 
 #define PUBLISH_PERSUADE 20 /* times, a second apart, that a refused generation is offered anew */
 
+/* Who this node is, with the owners in force in the region. */
+struct compile_node publish_self(const struct control *control);
+
 /* Attach when there is a region and we are not attached to it; let go of one that is gone or
  * replaced. After a new attachment the model is published where the region differs. */
 void publish_look(struct control *control);

@@ -7,6 +7,7 @@
 #ifndef CTRLPLANE_RESOURCE_H
 #define CTRLPLANE_RESOURCE_H
 
+#include "contract/tables.h"
 #include "ctrlplane/json_fields.h"
 #include "ctrlplane/prefix.h"
 #include "waf/waf.h"
@@ -43,7 +44,14 @@ json_t *site_read(const json_t *in, const char *pointer, struct problem *problem
 json_t *origin_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *certificate_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *keyserver_read(const json_t *in, const char *pointer, struct problem *problem);
+json_t *node_read(const json_t *in, const char *pointer, struct problem *problem);
 json_t *waf_rule_read(const json_t *in, const char *pointer, struct problem *problem);
+/* What the fleet as a whole is set to: {"forward": true|false}. The canonical form says only what differs from the
+ * default, which is to forward. */
+json_t *fleet_setting_read(const json_t *in, const char *pointer, struct problem *problem);
+bool fleet_setting_forward(const json_t *setting);
+/* A canonical node as the tables have it. */
+struct tables_node node_from(const json_t *node);
 /* The whole program: an array of rules with distinct ids. */
 json_t *waf_rules_read(const json_t *in, struct problem *problem);
 

@@ -18,6 +18,8 @@ command_run command_site_add, command_site_del, command_site_list;
 command_run command_origin_add, command_origin_del, command_origin_list;
 command_run command_cert_add, command_cert_del, command_cert_list;
 command_run command_keyserver_add, command_keyserver_del, command_keyserver_list;
+command_run command_node_add, command_node_del, command_node_list;
+command_run command_fleet_forward, command_fleet_status, command_fleet_keygen;
 
 /* The whole program; argv as main gets it. Returns an enum exit_code. */
 int tgctl_main(int argc, char **argv);
