@@ -40,12 +40,14 @@ fleet_up() {
     store_start
     origin_start
     fleet_memory
+    fleet_secrets_make
     ui_wait 20 bgp_routers_ready || ui_fail "the routers do not exchange their routes (see $run_dir/log/bird-r1.log)"
     for site in "${sites[@]}"; do
         site_start "$site"
     done
     edge_pid=$(<"$run_dir/pid/tidegate-a")
     export TIDEGATE_PID=$edge_pid
+    fleet_join
     edge_configure
     premises_start
     TIDEGATE_SOCKET=$run_dir/b/control/socket edge_certificate

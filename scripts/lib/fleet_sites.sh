@@ -40,7 +40,7 @@ site_config() {
             -e "s|^    etcd = [^;]*;|    etcd = [ \"http://$store4:2379\" ];|"
 }
 
-fleet_buffers=8192 fleet_secrets=''
+fleet_buffers=8192
 
 # Hugepages for the DPDK build alone.
 fleet_memory() {
@@ -99,6 +99,31 @@ site_start() {
     bgp_start "$site" "site-$site"
     fleet_start "ctl-$site" "site-$site" "$run_dir/bin/tidegate-ctl" -c "$run_dir/tidegate-$site.conf"
     fleet_wait "ctl-$site" 20 site_control_answers "$site"
+}
+
+# The keys that both nodes share: carried to the sites by whoever installs them, never by the store.
+fleet_secrets_make() {
+    fleet_secrets=$run_dir/fleet-secrets
+    control_do fleet keygen --out "$fleet_secrets"
+    chgrp "$run_group" "$fleet_secrets"
+    chmod 640 "$fleet_secrets"
+}
+
+site_is_member() {
+    tgctl -s "$run_dir/$1/control/socket" -o json fleet status 2>/dev/null | grep -q '"member": *true'
+}
+
+# Who is in the fleet: told to site a, heard by both.
+fleet_join() {
+    local site
+    for site in "${sites[@]}"; do
+        control_do node add "$site" --slot "${site_slot[$site]}" --site "${site_slot[$site]}" \
+            --address4 "${site_own4[$site]}" --address6 "${site_own6[$site]}"
+    done
+    for site in "${sites[@]}"; do
+        ui_wait 10 site_is_member "$site" || ui_fail "site $site does not become one of the fleet:" \
+            "$(tgctl -s "$run_dir/$site/control/socket" fleet status | head -n 1) (see $run_dir/log/ctl-$site.log)"
+    done
 }
 
 # site_page SITE: the page through one site's own address

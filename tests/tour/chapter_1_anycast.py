@@ -23,8 +23,13 @@ def established(all_flows):
 
 
 def forward(fleet, word):
-    for site in fleet.sites:
-        site.tgctl("fleet", "forward", word)
+    """Said at site a, in force at both."""
+    fleet.a.tgctl("fleet", "forward", word)
+
+    def heard():
+        state = fleet.b.status()["fleet"]
+        return state["forward"] == (word == "on") and state["in_force"] == state["revision"]
+    check(wait_for(heard, 5), f"'tgctl fleet forward {word}' does not reach site b")
 
 
 def reset_without_forwarding(fleet):
