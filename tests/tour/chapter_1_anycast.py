@@ -7,6 +7,7 @@ import time
 import flows
 from fleet import SERVICE4, run, wait_for
 from frame import Outcome, check
+from packets import Wire, altered, is_tunnel4
 
 NUMBER = 1
 TITLE = "Anycast and ownership"
@@ -32,9 +33,9 @@ def forward(fleet, word):
     check(wait_for(heard, 5), f"'tgctl fleet forward {word}' does not reach site b")
 
 
-def reset_without_forwarding(fleet):
+def reset_without_forwarding(fleet, make):
     """The same connections, forwarding off, the route flips once: how many end by RST, of how many."""
-    all_flows = flows.all_kinds()
+    all_flows = make()
     before = flows.resets()
     try:
         established(all_flows)
@@ -54,33 +55,102 @@ def reset_without_forwarding(fleet):
     return len(all_flows)
 
 
-def flips(fleet):
-    """Downloads, uploads, idle and busy keep-alive connections outlive 20 flips of the route"""
+def flip(fleet, all_flows, times):
+    """Flip the route under the flows, let them end by way of the stranger. (What broke, milliseconds of each move, counters)"""
     fleet.move("a")
-    all_flows = flows.all_kinds()
     moved = []
     with fleet.a.counting() as a, fleet.b.counting() as b:
         try:
             established(all_flows)
-            for n in range(FLIPS):
+            for n in range(times):
                 moved.append(fleet.move("a" if n % 2 else "b"))
                 time.sleep(0.15)
             at_the_end = [f.name for f in all_flows if not f.is_alive() and not f.error]
+            fleet.move("b")
         finally:
-            fleet.move("b")  # the last words of all of them go by way of the stranger, too
             for flow in all_flows:
                 flow.finish()
             broken = [f"{flow.name}: {problem}" for flow in all_flows if (problem := flow.problem())]
             fleet.move("a")
     check(not broken, f"{len(broken)} of {len(all_flows)} broke: {'; '.join(broken)}")
     check(not at_the_end, f"over before the last flip, so they show nothing: {at_the_end}")
+    return moved, a, b
+
+
+def flips(fleet):
+    """Downloads, uploads, idle and busy keep-alive connections outlive 20 flips of the route"""
+    fleet.move("a")
+    all_flows = flows.all_kinds()
+    moved, a, b = flip(fleet, all_flows, FLIPS)
     check(b["steer_tunnel_out"] > 100 and a["steer_tunnel_in"] > 100,
           f"site b sent {b['steer_tunnel_out']} packets to their owner, site a got {a['steer_tunnel_in']}")
-    reset = reset_without_forwarding(fleet)
+    check(b["steer_by_timestamp"] > 100, f"by timestamp: {b['steer_by_timestamp']}")
+    reset = reset_without_forwarding(fleet, flows.all_kinds)
     return Outcome(f"0 of {len(all_flows)} connections broken by {FLIPS} flips; site b sent {b['steer_tunnel_out']} strangers' "
-                   f"packets to site a", f"forwarding off: {reset} of {reset} broken at the first flip, by RST",
-                   f"route moved after {statistics.median(moved):.0f} ms (median, both families, with birdc's start), "
-                   f"owner by timestamp {b['steer_by_timestamp']}")
+                   f"packets to site a, all found by the timestamp", f"forwarding off: {reset} of {reset} broken at the first "
+                   f"flip, by RST", f"route moved after {statistics.median(moved):.0f} ms (median, both families, with birdc's "
+                   f"start)")
+
+
+def timestamps(value):
+    """Of the client's kernel, for new connections."""
+    with open("/proc/sys/net/ipv4/tcp_timestamps", "w") as setting:
+        setting.write(value)
+
+
+def without_timestamps(fleet):
+    """Clients whose TCP has no timestamps: the sequence numbers say whose connection it is"""
+    timestamps("0")
+    try:
+        fleet.move("a")
+        all_flows = flows.little_from_server()
+        _, _, b = flip(fleet, all_flows, 6)
+        reset = reset_without_forwarding(fleet, flows.little_from_server)
+    finally:
+        timestamps("1")
+    check(b["steer_by_sequence"] > 100 and b["steer_by_timestamp"] == 0,
+          f"by sequence {b['steer_by_sequence']}, by timestamp {b['steer_by_timestamp']}")
+    return Outcome(f"0 of {len(all_flows)} broken by 6 flips; {b['steer_by_sequence']} packets found by sequence number",
+                   f"forwarding off: {reset} of {reset} broken at the first flip, by RST")
+
+
+def refused_by(site, wire, name, frame):
+    """Send a frame 100 times: the counter grows by 100."""
+    before = site.counters()[name]
+    wire.send_frame(frame, 100)
+    wait_for(lambda: site.counters()[name] - before >= 100, 2, 0.02)
+    grown = site.counters()[name] - before
+    check(grown == 100, f"{name} grew by {grown}, not by 100")
+    return f"{name} {grown}"
+
+
+def forged(fleet):
+    """Forged, altered and old tunnel packets are refused, each by a counter that names it"""
+    flow = flows.Upload(4, False, flows.source_make())
+    flow.start()
+    established([flow])
+    fleet.move("b")
+    try:
+        with Wire("r1", "a", fleet.a.address4) as wire:
+            with fleet.a.counting() as genuine:
+                frame = wire.capture(is_tunnel4, 5)
+                check(frame, "no tunnelled packet passes site a's router although the route points to b")
+            captured = time.monotonic()
+            said = [refused_by(fleet.a, wire, name, altered(frame, at, value)) for name, at, value in (
+                ("steer_tunnel_bad_mac", 98, frame[98] ^ 1), ("steer_tunnel_bad_header", 47, frame[47] ^ 1),
+                ("steer_tunnel_not_fleet", 29, 1))]
+            flow.finish()
+            problem = flow.problem()
+            check(not problem, f"the upload: {problem}")
+            wait_for(lambda: time.monotonic() > captured + 2.5, 5)
+            with fleet.a.counting() as later:
+                said.append(refused_by(fleet.a, wire, "steer_tunnel_old", frame))
+            check(later["steer_tunnel_in"] == 0, f"{later['steer_tunnel_in']} replayed packets were taken")
+    finally:
+        fleet.move("a")
+    check(genuine["steer_tunnel_in"] > 0, "the genuine ones are not taken either")
+    return Outcome(f"100 of each sent to site a, 0 taken: {', '.join(said)}",
+                   f"genuine ones, before they were recorded: {genuine['steer_tunnel_in']} taken, the upload whole")
 
 
 def bird_restart(fleet):
@@ -124,4 +194,4 @@ def only_site(fleet):
         check(wait_for(lambda: fleet.route_is("a"), 15), "the route does not come back")
 
 
-CLAIMS = [flips, bird_restart]
+CLAIMS = [flips, without_timestamps, forged, bird_restart]

@@ -166,9 +166,19 @@ class Chat(Flow):
 def all_kinds():
     """Each kind over IPv4 and IPv6, started."""
     source = source_make()
-    flows = [kind(family, tls, source) for kind, tls in ((Download, False), (Upload, False), (Download, True))
-             for family in (4, 6)]
-    flows += [kind(family, tls) for kind, tls in ((Idle, False), (Idle, True), (Chat, False)) for family in (4, 6)]
-    for flow in flows:
+    return started([kind(family, tls, source) for kind, tls in ((Download, False), (Upload, False), (Download, True))
+                    for family in (4, 6)] +
+                   [kind(family, tls) for kind, tls in ((Idle, False), (Idle, True), (Chat, False)) for family in (4, 6)])
+
+
+def little_from_server():
+    """Those to which a server sends less than 8 MiB."""
+    source = source_make()
+    return started([Upload(family, False, source) for family in (4, 6)] +
+                   [kind(family, tls) for kind, tls in ((Idle, True), (Chat, False)) for family in (4, 6)])
+
+
+def started(all_flows):
+    for flow in all_flows:
         flow.start()
-    return flows
+    return all_flows

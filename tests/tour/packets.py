@@ -74,6 +74,27 @@ class Wire:
             self.sock.bind((device, 0))
         return self
 
+    def capture(self, wanted, seconds):
+        """The first frame that goes over this wire and is wanted(frame), before the time is over; None."""
+        deadline = time.monotonic() + seconds
+        with inside(self.router):
+            ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL: what is sent, too
+            ear.bind((self.device, 3))
+        with ear:
+            ear.settimeout(0.2)
+            while time.monotonic() < deadline:
+                try:
+                    frame = ear.recv(65536)
+                except TimeoutError:
+                    continue
+                if wanted(frame):
+                    return frame
+        return None
+
+    def send_frame(self, frame, times):
+        for _ in range(times):
+            self.sock.send(frame)
+
     def send(self, packets, per_second=100000):
         """In batches, so that the site's one small queue is a queue and no lottery."""
         started, batch = time.monotonic(), 64
@@ -89,6 +110,21 @@ class Wire:
 
     def __exit__(self, *_):
         self.sock.close()
+
+
+def is_tunnel4(frame):
+    """A tunnelled packet over IPv4, of full size."""
+    return frame[12:14] == b"\x08\0" and frame[23] == 17 and frame[36:38] == struct.pack("!H", 6080) and len(frame) > 500
+
+
+def altered(frame, at, value):
+    """One byte changed; the IPv4 header's checksum set right, the UDP one to "none"."""
+    frame = bytearray(frame)
+    check(frame[at] != value, "nothing would be altered")
+    frame[at] = value
+    frame[24:26] = frame[40:42] = b"\0\0"
+    frame[24:26] = struct.pack("!H", checksum(bytes(frame[14:34])))
+    return bytes(frame)
 
 
 class Asking:
