@@ -267,7 +267,7 @@ void lab_run(struct lab *lab, tg_ns for_ns)
         if (turns == TURNS_MAX)
             fail_msg("the lab does not come to rest");
         turn(lab);
-        if (lab->more) {
+        if (lab->more && lab->now < end) { /* for ever, without a frame to go on with */
             lab->now += TG_US; /* work takes time */
             continue;
         }
