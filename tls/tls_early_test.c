@@ -185,6 +185,96 @@ static void without_a_register_every_replay_counts(void **state)
     tls_set_unref(set);
 }
 
+/* Answers before the client's Finished, in the middle of early data and after its end, as much as the output takes;
+ * none where no early data was accepted. */
+static void answers_before_finished(void **state)
+{
+    struct tls_replay *replay = register_make(wall_now() - 100);
+    struct tls_set *set = set_make(replay, 1);
+    SSL_SESSION *session = ticket_get(set);
+    struct test_end end = server_make(set);
+    struct test_peer peer;
+    static uint8_t large[200000];
+    size_t n, taken, all = 0;
+    memset(large, 'L', sizeof large);
+    test_peer_make(&peer, &(struct test_peer_options){.version = TLS1_3_VERSION,
+                                                      .server_name = "a.example",
+                                                      .session = session});
+    assert_int_equal(SSL_write_early_data(peer.ssl, "one", 3, &n), 1);
+    assert_int_equal(tls_early_answer(end.conn), TLS_EARLY_NONE);
+    assert_int_equal(tls_write(end.conn, SPAN_LITERAL("x"), &taken), TG_AGAIN);
+    test_peer_drain(&peer, &end.in);
+    test_end_turn(&end);
+    assert_int_equal(end.early, 3);
+    assert_int_equal(tls_early_answer(end.conn), TLS_EARLY_ACCEPTED);
+    assert_true(tls_early_open(end.conn) && !tls_handshake_done(end.conn));
+    assert_int_equal(tls_write(end.conn, SPAN_LITERAL("first"), &taken), TG_OK);
+    /* more early data, another answer; the peer's Finished is held back all the time */
+    assert_int_equal(SSL_write_early_data(peer.ssl, "two", 3, &n), 1);
+    test_peer_drain(&peer, &end.in);
+    test_end_turn(&end);
+    assert_int_equal(end.early, 6);
+    while (all < sizeof large) {
+        struct test_bytes out = {0};
+        enum tg_err err = tls_write(end.conn, span_make(large + all, sizeof large - all), &taken);
+        assert_true(err == TG_OK || err == TG_AGAIN);
+        assert_true(tls_pending_out(end.conn) <= 98304);
+        all += taken;
+        test_end_drain(&end, &out, SIZE_MAX);
+        test_peer_feed(&peer, test_bytes_span(&out));
+        test_bytes_free(&out);
+    }
+    test_peer_turn(&peer);
+    assert_int_equal(peer.got.len, 5 + sizeof large);
+    assert_memory_equal(peer.got.data, "first", 5);
+    assert_memory_equal(peer.got.data + 5, large, sizeof large);
+    assert_false(tls_handshake_done(end.conn));
+    test_link_run(&peer, &end);
+    assert_true(tls_handshake_done(end.conn) && !tls_early_open(end.conn));
+    assert_int_equal(tls_early_answer(end.conn), TLS_EARLY_ACCEPTED);
+    assert_int_equal(tls_write(end.conn, SPAN_LITERAL("last"), &taken), TG_OK);
+    test_link_run(&peer, &end);
+    assert_int_equal(peer.got.len, 9 + sizeof large);
+    test_peer_free(&peer);
+    test_end_free(&end);
+    SSL_SESSION_free(session);
+    tls_set_unref(set);
+    tls_replay_free(replay);
+}
+
+/* Why it was refused: the counters tell an attack from a client that roams. */
+static void the_reason_is_told(void **state)
+{
+    struct tls_replay *replay = register_make(wall_now() - 100), *young = register_make(wall_now());
+    struct tls_set *here = set_make(replay, 1), *there = set_make(replay, 2);
+    struct tls_set *fresh = set_make(young, 1);
+    SSL_SESSION *session = ticket_get(here);
+    struct test_bytes flight = {0};
+    struct tls_set *const sets[] = {there, fresh, here, here, there};
+    static const enum tls_early wants[] = {TLS_EARLY_REFUSED, TLS_EARLY_REFUSED, TLS_EARLY_ACCEPTED,
+                                           TLS_EARLY_REPLAYED, TLS_EARLY_REFUSED};
+    flight_capture(session, &flight);
+    for (unsigned i = 0; i < 5; i++) {
+        struct test_end end = server_make(sets[i]);
+        struct span bytes = test_bytes_span(&flight);
+        size_t taken;
+        test_bytes_add(&end.in, bytes.data, bytes.len);
+        test_end_turn(&end);
+        assert_int_equal(tls_early_answer(end.conn), wants[i]);
+        assert_int_equal(tls_early_open(end.conn), wants[i] == TLS_EARLY_ACCEPTED);
+        assert_int_equal(tls_write(end.conn, SPAN_LITERAL("x"), &taken),
+                         wants[i] == TLS_EARLY_ACCEPTED ? TG_OK : TG_AGAIN);
+        test_end_free(&end);
+    }
+    test_bytes_free(&flight);
+    SSL_SESSION_free(session);
+    tls_set_unref(here);
+    tls_set_unref(there);
+    tls_set_unref(fresh);
+    tls_replay_free(replay);
+    tls_replay_free(young);
+}
+
 static int start(void **state)
 {
     if (tls_start() != TG_OK)
@@ -206,6 +296,8 @@ int main(void)
         cmocka_unit_test(another_node_resumes_but_takes_no_early_data),
         cmocka_unit_test(a_restarted_node_refuses_until_the_window_is_over),
         cmocka_unit_test(without_a_register_every_replay_counts),
+        cmocka_unit_test(answers_before_finished),
+        cmocka_unit_test(the_reason_is_told),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -268,7 +268,7 @@ void lab_run(struct lab *lab, tg_ns for_ns)
             fail_msg("the lab does not come to rest");
         turn(lab);
         if (lab->more && lab->now < end) { /* for ever, without a frame to go on with */
-            lab->now += TG_US; /* work takes time */
+            lab->now += TG_US;             /* work takes time */
             continue;
         }
         tg_ns next = next_event(lab);
