@@ -24,7 +24,10 @@ static void keys_are_as_written(void **state)
     } cases[] = {
         {KEY_META, "", "/tidegate/v1/fleet/lab/meta"},
         {KEY_HEARTBEAT, "", "/tidegate/v1/fleet/lab/heartbeat"},
+        {KEY_GUARD_NODES, "", "/tidegate/v1/fleet/lab/guard/nodes"},
         {KEY_GUARD_ROUTES, "", "/tidegate/v1/fleet/lab/guard/routes"},
+        {KEY_FLEET, "", "/tidegate/v1/fleet/lab/fleet"},
+        {KEY_NODES, "edge-1.site", "/tidegate/v1/fleet/lab/nodes/edge-1.site"},
         {KEY_ORIGINS, "app", "/tidegate/v1/fleet/lab/origins/app"},
         {KEY_RULES, "4294967295", "/tidegate/v1/fleet/lab/rules/4294967295"},
         {KEY_SITES, "www.example.com", "/tidegate/v1/fleet/lab/sites/www.example.com"},
@@ -66,6 +69,9 @@ static void strange_keys_are_told(void **state)
         "/tidegate/v1/fleet/lab/certificates/www",
         "/tidegate/v1/fleet/lab/guard",
         "/tidegate/v1/fleet/lab/guard/waf",
+        "/tidegate/v1/fleet/lab/fleet/x",
+        "/tidegate/v1/fleet/lab/nodes",
+        "/tidegate/v1/fleet/lab/nodes/a b",
     };
     (void)state;
     for (size_t i = 0; i < TG_ARRAY_LEN(keys); i++) {
@@ -131,6 +137,15 @@ static void values_are_as_written(void **state)
         KEY_SITES,
         read_by(site_read, "{\"host\": \"WWW.example.com\", \"origin\": \"app\", \"waf\": true}"),
         "{\"default\":false,\"hosts\":[\"www.example.com\"],\"origin\":\"app\",\"waf\":true}");
+    value_expect(KEY_NODES,
+                 read_by(node_read, "{\"slot\": 7, \"site\": 1, \"address4\": \"192.0.2.1\", "
+                                    "\"address6\": \"2001:DB8::1\"}"),
+                 "{\"address4\":\"192.0.2.1\",\"address6\":\"2001:db8::1\",\"site\":1,\"slot\":7}");
+    value_expect(KEY_NODES,
+                 read_by(node_read, "{\"slot\": 0, \"site\": 0, \"address6\": \"2001:db8::1\"}"),
+                 "{\"address6\":\"2001:db8::1\",\"site\":0,\"slot\":0}");
+    value_expect(KEY_FLEET, read_by(fleet_setting_read, "{\"forward\": false}"),
+                 "{\"forward\":false}");
     /* where its hits are counted is a node's own business */
     value_expect(KEY_RULES,
                  parsed("{\"source\": \"192.0.2.0/24\", \"protocol\": \"tcp\", \"slot\": 3, "
@@ -165,7 +180,10 @@ static void parts_know_their_tables(void **state)
     assert_int_equal(fleet_tables(KEY_SITES), TABLES_ROUTES);
     assert_int_equal(fleet_tables(KEY_ORIGINS), TABLES_ROUTES);
     assert_int_equal(fleet_tables(KEY_WAF), TABLES_WAF);
+    assert_int_equal(fleet_tables(KEY_NODES), TABLES_OWNERS);
+    assert_int_equal(fleet_tables(KEY_FLEET), TABLES_OWNERS);
     assert_null(fleet_collection(KEY_META));
+    assert_null(fleet_collection(KEY_GUARD_NODES));
     assert_null(fleet_collection(KEY_HEARTBEAT));
     assert_null(fleet_collection(KEY_GUARD_ROUTES));
     assert_null(fleet_collection(KEY_STRANGE));

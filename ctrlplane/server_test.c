@@ -303,6 +303,62 @@ static void tgctl_rules(void **state)
     expect(f, "rule del 7", 1, NULL, "there is no rule \"7\"");
 }
 
+static void tgctl_nodes_and_fleet(void **state)
+{
+    struct fixture *f = *state;
+    expect(f, "node list", 0, "none\n", NULL);
+    expect(f, "node add b --slot 6 --site 3 --address4 10.0.0.6 --address6 2001:DB8::6", 0,
+           "node b is in force on every worker\n", NULL);
+    expect(f, "node add c --slot 7 --site 0 --address6 2001:db8::7", 0, "node c is in force", NULL);
+    expect(f, "node list", 0,
+           "NAME  SLOT  SITE  ADDRESS4  ADDRESS6\n"
+           "b     6     3     10.0.0.6  2001:db8::6\n"
+           "c     7     0     -         2001:db8::7\n",
+           NULL);
+    expect(f, "node add d --slot 6 --site 3 --address4 10.0.0.8", 1, NULL,
+           "tgctl: /slot: node \"b\" has this slot already");
+    expect(f, "node add d --slot x --site 3 --address4 10.0.0.8", 1, NULL, "tgctl: /slot: ");
+    expect(f, "node add us --slot 5 --site 0 --address4 10.0.0.5", 1, NULL,
+           "tgctl: /address4: node \"us\" has our slot, but 10.0.0.5 is not");
+    expect(f, "node add d --slot 6", 2, NULL, "--site is missing");
+    expect(f, "fleet status", 0,
+           "node        test, slot 5, site 0: alone: none of the nodes has our slot 5\n"
+           "nodes       2\nforwarding  on\nstore       embedded, connected",
+           NULL);
+    expect(f, "fleet forward off", 0, "forwarding is off on every worker\n", NULL);
+    expect(f, "fleet status", 0, "forwarding  off\n", NULL);
+    expect(f, "fleet forward maybe", 2, NULL, "forward must be on or off");
+    expect(f, "fleet forward on", 0, "forwarding is on", NULL);
+    expect(f, "-o json fleet status", 0, "\"forward\": true", NULL);
+    expect(f, "node del b", 0, "deleted b\n", NULL);
+    expect(f, "node del b", 1, NULL, "there is no node \"b\"");
+}
+
+static void tgctl_makes_secrets(void **state)
+{
+    struct fixture *f = *state;
+    struct secrets first, second;
+    struct stat info;
+    char path[128], words[256], problem[512];
+    snprintf(path, sizeof path, "%s/secrets", f->place.directory);
+    snprintf(words, sizeof words, "fleet keygen --out %s", path);
+    expect(f, words, 0, "new keys", NULL);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(secrets_load(path, &first, problem), TG_OK);
+    expect(f, words, 1, "", "not overwritten");
+    assert_int_equal(secrets_load(path, &second, problem), TG_OK);
+    assert_memory_equal(&first, &second, sizeof first);
+    assert_int_equal(unlink(path), 0);
+    expect(f, words, 0, NULL, NULL);
+    assert_int_equal(secrets_load(path, &second, problem), TG_OK);
+    for (unsigned use = 0; use < SECRETS_USES; use++) {
+        assert_memory_not_equal(first.keys[use][0].secret, second.keys[use][0].secret, 16);
+        assert_memory_not_equal(first.keys[use][0].secret, first.bucket, 16);
+    }
+    expect(f, "fleet keygen --out /nonexistent/secrets", 1, NULL, "No such file or directory");
+}
+
 static void tgctl_usage_and_connection(void **state)
 {
     struct fixture *f = *state;
@@ -429,6 +485,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(half_requests_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(tgctl_rules, setup, teardown),
         cmocka_unit_test_setup_teardown(tgctl_usage_and_connection, setup, teardown),
+        cmocka_unit_test_setup_teardown(tgctl_nodes_and_fleet, setup, teardown),
+        cmocka_unit_test_setup_teardown(tgctl_makes_secrets, setup, teardown),
         cmocka_unit_test_setup_teardown(tgctl_sites_and_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(tgctl_waf, setup, teardown),
         cmocka_unit_test_setup_teardown(tgctl_views, setup, teardown),

@@ -20,7 +20,8 @@ static int set_up(void **state)
     c->addresses[2] = (struct net_address){test_addr("10.1.0.1"), 96 + 16, 1};
     c->addresses[3] = (struct net_address){test_addr("2001:db8:2::1"), 64, 1};
     c->addresses[4] = (struct net_address){test_addr("203.0.113.80"), 128, 0}; /* anycast */
-    c->address_count = 5;
+    c->addresses[5] = (struct net_address){test_addr("2001:db8:80::80"), 128, 0};
+    c->address_count = 6;
     c->routes[2] = (struct net_route){test_addr("198.51.100.0"), 96 + 24, test_addr("10.1.0.7"), 1};
     c->routes[3] = (struct net_route){test_addr("198.51.100.9"), 128, test_addr("192.0.2.9"), 0};
     c->routes[4] = (struct net_route){test_addr("2001:db8:9::"), 48, test_addr("fe80::7"), 1};
@@ -50,6 +51,15 @@ static void source_follows_the_route(void **state)
     expect_source(h, "2001:db8:2::9", "2001:db8:2::1");
     expect_source(h, "2001:db8:9:1::1", "2001:db8:2::1");
     expect_source(h, "2001:4860::1", "2001:db8:1::1");
+}
+
+/* An answer to a service address would come to whichever node is nearest to the other end: what we open
+ * comes from the port's first address, however near the service address looks. */
+static void service_addresses_are_no_source(void **state)
+{
+    struct harness *h = *state;
+    expect_source(h, "203.0.113.81", "192.0.2.1");
+    expect_source(h, "2001:db8:80::81", "2001:db8:1::1");
 }
 
 static void mtu_is_the_ports(void **state)
@@ -227,11 +237,17 @@ static void bad_configurations_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(source_follows_the_route),          TEST(mtu_is_the_ports),
-        TEST(own_addresses_are_known),           TEST(ourselves_and_groups_are_unreachable),
-        TEST(without_a_route_there_is_none),     TEST(frame_is_whole_and_leaves_by_its_port),
-        TEST(link_local_gateway_is_asked_by_nd), TEST(neighbours_of_two_ports_are_apart),
-        TEST(mac_of_a_frame_is_checked),         TEST(transport_packets_are_not_nets),
+        TEST(service_addresses_are_no_source),
+        TEST(source_follows_the_route),
+        TEST(mtu_is_the_ports),
+        TEST(own_addresses_are_known),
+        TEST(ourselves_and_groups_are_unreachable),
+        TEST(without_a_route_there_is_none),
+        TEST(frame_is_whole_and_leaves_by_its_port),
+        TEST(link_local_gateway_is_asked_by_nd),
+        TEST(neighbours_of_two_ports_are_apart),
+        TEST(mac_of_a_frame_is_checked),
+        TEST(transport_packets_are_not_nets),
         TEST(bad_configurations_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
