@@ -88,6 +88,13 @@
     X(steer_tunnel_key, "drop: tunnelled under an unknown key")                                    \
     X(steer_tunnel_bad_mac, "drop: tunnelled with a wrong MAC")                                    \
     X(steer_tunnel_loop, "drop: tunnelled too often, or back at its ingress")                      \
+    /* exception: between port 0 and the kernel */                                                 \
+    X(exception_in, "frames given to the kernel")                                                  \
+    X(exception_out, "frames of the kernel sent")                                                  \
+    X(exception_policed, "drop: more than the kernel may get")                                     \
+    X(exception_policed_control, "drop: more BFD, BGP, ARP, ND or ICMP errors than it may get")    \
+    X(exception_full, "drop: ring to the kernel full")                                             \
+    X(exception_refused, "drop: not taken by the kernel: the TAP is down")                         \
     /* tcp */                                                                                      \
     X(tcp_in_segments, "segments taken")                                                           \
     X(tcp_out_segments, "segments sent")                                                           \
@@ -160,6 +167,9 @@
     X(origin_connects, "origin connections opened")                                                \
     X(origin_reused, "requests sent on a pooled origin connection")                                \
     X(origin_connect_failed, "origin connections refused or timed out")                            \
+    X(origin_tls_certificate, "origin connections given up: its certificate does not convince")    \
+    X(origin_tls_refused, "origin connections that the origin ended with a TLS alert")             \
+    X(origin_tls_failed, "origin connections whose TLS handshake broke off")                       \
     X(origin_timeout, "requests ended: origin too slow")                                           \
     X(origin_bad_response, "requests ended: origin talked nonsense")                               \
     X(origin_aborted, "requests ended: origin left in mid-response")                               \

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "contract/config.h"
 #include "contract/region.h"
+#include "dataplane/exception_tap.h"
 #include "dataplane/start.h"
 #include "io/io.h"
 #include "tls/tls_replay.h"
@@ -36,6 +37,7 @@ struct program {
     struct config config;
     struct region region;
     struct io_host *host;
+    struct exception_tap *exception; /* NULL: none configured */
     struct toeplitz *toeplitz;
     struct start_secrets secrets;
     struct tls_ticket_secret tickets[TLS_TICKET_SECRETS_MAX]; /* of the fleet */
@@ -55,6 +57,7 @@ static enum tg_err thread_make(struct worker_thread *t, struct io **io)
     if (result != TG_OK)
         return result;
     start_worker_config(&p->config, t->index, &p->secrets, p->toeplitz, &config);
+    config.exception = exception_tap_rings(p->exception);
     result = worker_create(&config, *io, NULL, slot, &t->mail, &t->worker);
     if (result != TG_OK)
         io_close(*io);
@@ -171,6 +174,11 @@ static int program_run(struct program *p, const sigset_t *signals)
         program_fail(problem);
         goto close_region;
     }
+    if (exception_tap_open(p->config.exception, p->config.workers, p->host, &p->exception,
+                           problem) != TG_OK) {
+        program_fail(problem);
+        goto close_ports;
+    }
     if (start_drop_rights(&p->config, problem) != TG_OK) {
         program_fail(problem);
         goto close_ports;
@@ -180,6 +188,8 @@ static int program_run(struct program *p, const sigset_t *signals)
     p->housekeeping.workers = p->config.workers;
     atomic_store(&p->wall_offset_ns, wall_offset_read());
     enum tg_err result = threads_start(p);
+    if (result == TG_OK)
+        result = exception_tap_start(p->exception);
     if (result == TG_OK) {
         start_tell(&p->config, &p->region);
         housekeeping_run(p, signals);
@@ -190,6 +200,7 @@ static int program_run(struct program *p, const sigset_t *signals)
     threads_stop(p);
     housekeeping_end(&p->housekeeping);
 close_ports:
+    exception_tap_close(p->exception);
     io_host_close(p->host);
 close_region:
     tls_replay_free(p->housekeeping.policy.replay);

@@ -34,15 +34,16 @@ struct io_host; /* all ports of the process, owned by main */
 
 /* What the port can do, so that net and tcp ask for it or do it themselves. */
 struct io_caps {
-    uint16_t queues;     /* receive queues in use; < workers means software hand-off */
-    uint16_t mtu;        /* largest IP packet, bytes */
-    bool tx_ip_checksum; /* honours BUF_TX_IP_CSUM */
-    bool tx_l4_checksum; /* honours BUF_TX_L4_CSUM */
-    bool rx_checksum;    /* reports BUF_RX_*_CSUM_* */
-    bool tx_chains;      /* sends chains without a copy */
-    bool rss;            /* spreads by Toeplitz under our key and reports rx_hash */
-    uint8_t mac[6];      /* of this port */
-    char device[64];     /* for people: "net_tap0" */
+    uint16_t queues;         /* receive queues in use; < workers means software hand-off */
+    uint16_t mtu;            /* largest IP packet, bytes */
+    bool tx_ip_checksum;     /* honours BUF_TX_IP_CSUM */
+    bool tx_l4_checksum;     /* honours BUF_TX_L4_CSUM */
+    bool rx_checksum;        /* reports BUF_RX_*_CSUM_* */
+    bool tx_chains;          /* sends chains without a copy */
+    bool rss;                /* spreads by Toeplitz under our key and reports rx_hash */
+    bool shared_with_kernel; /* what is not for our addresses goes to the kernel before we see it */
+    uint8_t mac[6];          /* of this port */
+    char device[64];         /* for people: "net_tap0" */
 };
 
 /* How to open the ports; lives as long as the host. */
@@ -72,6 +73,9 @@ struct io_config {
  * problem  [out, 256 bytes] one sentence with the way out when the result is not TG_OK (a busy port,
  *          missing rights, missing hugepages). Nothing stays open after a failure. */
 enum tg_err io_host_open(const struct io_config *config, struct io_host **host, char problem[256]);
+
+/* What an open port can do, for main; lives as long as the host. */
+const struct io_caps *io_host_caps(const struct io_host *host, unsigned port);
 
 /* A drop rule: a frame for an address of ours that matches all given parts is dropped before we receive
  * it. Fields and meaning as struct tables_rule (contract/, which io/ does not know). */

@@ -320,6 +320,12 @@ enum tg_err io_host_open(const struct io_config *config, struct io_host **out, c
     return TG_OK;
 }
 
+const struct io_caps *io_host_caps(const struct io_host *host, unsigned port)
+{
+    tg_assert(port < host->port_count);
+    return &host->ports[port].caps;
+}
+
 void io_host_close(struct io_host *host)
 {
     for (unsigned p = 0; p < IO_PORTS_MAX; p++)

@@ -164,6 +164,7 @@ static enum tg_err io_port_plan(struct io_port *port, const struct io_config *co
     port->index = device.index;
     port->caps.queues = (uint16_t)queues;
     port->caps.mtu = (uint16_t)mtu;
+    port->caps.shared_with_kernel = true;
     memcpy(port->caps.mac, device.mac, sizeof port->caps.mac);
     snprintf(port->caps.device, sizeof port->caps.device, "%s", name);
     return TG_OK;
@@ -242,6 +243,12 @@ static void io_port_close(struct io_port *port)
     if (port->allmulti_fd >= 0)
         close(port->allmulti_fd);
     io_driver_close(&port->driver);
+}
+
+const struct io_caps *io_host_caps(const struct io_host *host, unsigned port)
+{
+    tg_assert(port < host->port_count);
+    return &host->ports[port].caps;
 }
 
 void io_host_close(struct io_host *host)

@@ -86,9 +86,20 @@ enum buf_verdict steer_by_protocol(const struct steer *steer, struct buf *b)
     case IP_PROTO_ICMP:
     case IP_PROTO_ICMP6:
         return steer_icmp(steer, b);
-    default:
-        return BUF_PUNT;
+    default: /* nobody serves UDP here, and the kernel has not our addresses */
+        return steer_drop_for(b, TG_C_net_protocol);
     }
+}
+
+/* Another's address. The kernel may have it; but never from one of ours, which only we send from. */
+static enum buf_verdict steer_not_ours(const struct steer *steer, struct buf *b)
+{
+    struct ip_addr destination = wire_destination(b), source = wire_source(b);
+    if (!steer->exception || b->port != 0 || net_is_broadcast(steer->net, &destination))
+        return steer_drop_for(b, TG_C_net_not_for_us);
+    if (net_is_local(steer->net, &source) || net_is_broadcast(steer->net, &source))
+        return steer_drop_for(b, TG_C_net_address);
+    return BUF_PUNT;
 }
 
 /* Another worker has checked it. In a fleet it is for us, whose flow table it concerns, to say whose
@@ -113,11 +124,37 @@ static enum buf_verdict steer_one(const struct steer *steer, struct buf *b, tg_n
         wire_ip(b)[24] == 0xff) /* wire_parse lets only ICMPv6 through to a group */
         return BUF_LOCAL;
     enum tg_counter reason = steer_check_addresses(steer, b);
+    if (reason == TG_C_net_not_for_us)
+        return steer_not_ours(steer, b);
     if (reason != TG_C_none)
         return steer_drop_for(b, reason);
     if (steer->fleet && tunnel_is(b) && steer_is_own(steer, b))
         return steer_fleet_tunnel(steer, b, now);
     return steer_by_protocol(steer, b);
+}
+
+/* The address that an ARP packet or a solicitation asks about. Its length is checked for ARP by wire_parse. */
+static bool asks_about_us(const struct net *net, const struct buf *b)
+{
+    enum { ARP_TARGET = 24, ND_TARGET = 8, ND_BYTES = 24, ND_NEIGHBOUR_SOLICIT = 135 };
+    const uint8_t *h = wire_l4(b);
+    struct ip_addr target;
+    if (b->ip_version == 0) {
+        target = ip_addr_from4(h + ARP_TARGET);
+    } else {
+        if (h[0] != ND_NEIGHBOUR_SOLICIT || b->l4_len < ND_BYTES || b->l4 + ND_BYTES > b->len)
+            return false;
+        memcpy(target.bytes, h + ND_TARGET, sizeof target.bytes);
+    }
+    return net_is_local(net, &target);
+}
+
+bool steer_concerns_kernel(const struct steer *steer, const struct buf *b)
+{
+    if (!steer->exception || b->port != 0 || b->flags & BUF_HANDED_OVER || b->path.hops > 0)
+        return false;
+    bool group = b->ip_version == 6 && wire_ip(b)[24] == 0xff;
+    return (b->ip_version == 0 || group) && !asks_about_us(steer->net, b);
 }
 
 /* DROP is counted by whoever drops, under buf.reason. */

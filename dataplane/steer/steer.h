@@ -31,6 +31,7 @@ struct steer {
     unsigned worker, workers;
     uint16_t node_slot;  /* this node's owner slot */
     bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
+    bool exception;      /* what comes by port 0 and is not ours goes to the kernel */
 
     /* In a fleet; fleet NULL: there is none, and the rest is not looked at. `owners` is then the table
      * that the fleet was built from. */
@@ -48,11 +49,12 @@ struct steer {
  * buf.reason when it drops; the other verdicts are counted here (steer_local ... steer_rst). ARP
  * and ND are LOCAL with ip_version 0 or protocol ICMPv6; the worker gives them to net.
  *
- *   to another's MAC or address                   DROP net_not_for_us
+ *   to another's MAC                              DROP net_not_for_us
+ *   to another's address                          DROP net_not_for_us; exception, port 0: PUNT
  *   source one of ours or a subnet's broadcast    DROP net_address
  *   ARP, neighbour discovery, ICMP to us          LOCAL
  *   ICMP error that quotes our TCP packet         by the hash of the quoted connection: LOCAL, CORE
- *   UDP to us                                     PUNT
+ *   UDP to us                                     DROP net_protocol
  *   TCP to us, by the bucket's newest owner:
  *     us, or no table                             by the hash: LOCAL, CORE (spread_by_port: LOCAL)
  *     another slot                                NODE
@@ -72,6 +74,12 @@ struct steer {
  *   returned to us, the ingress                   the ladder's next rung: NODE; nobody: RST
  */
 void steer_burst(const struct steer *steer, struct buf *burst[], unsigned n, tg_ns now);
+
+/* Is this LOCAL packet the kernel's business too? ARP about another's address, and what goes to a group by
+ * ICMPv6 (neighbour discovery about another's address, router advertisements, group membership); the kernel
+ * has a neighbour table of its own. False without an exception port, and for what another worker or node has
+ * seen before. */
+bool steer_concerns_kernel(const struct steer *steer, const struct buf *b);
 
 /* Send a packet with verdict NODE through the tunnel: sealed in place, routed by net like any other.
  * TG_C_none: the reference is taken over. Else the reason to drop it, and it is the caller's still. */

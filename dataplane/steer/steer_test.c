@@ -92,12 +92,12 @@ static void tcp_to_us_is_local(void **state)
     assert_int_equal(counted(f->h, TG_C_steer_local), 2);
 }
 
-static void udp_to_us_is_punted(void **state)
+static void udp_to_us_is_dropped(void **state)
 {
     struct fixture *f = *state;
     struct ip_tuple t = {test_addr(US), test_addr(PEER), 53, 4000};
-    assert_int_equal(steer(f, test_frame_udp(&f->h->pool.pool, &t, SPAN_EMPTY)).verdict, BUF_PUNT);
-    assert_int_equal(counted(f->h, TG_C_steer_punt), 1);
+    expect_drop(steer(f, test_frame_udp(&f->h->pool.pool, &t, SPAN_EMPTY)), TG_C_net_protocol);
+    assert_int_equal(counted(f->h, TG_C_steer_punt), 0);
 }
 
 static void link_and_icmp_are_local(void **state)
@@ -240,7 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(tcp_to_us_is_local),
-        TEST(udp_to_us_is_punted),
+        TEST(udp_to_us_is_dropped),
         TEST(link_and_icmp_are_local),
         TEST(foreign_addresses_are_dropped),
         TEST(sources_of_ours_are_dropped),

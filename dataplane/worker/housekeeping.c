@@ -4,6 +4,7 @@
 #include "worker/housekeeping.h"
 #include "base/log.h"
 #include "proxy/keyless.h"
+#include "proxy/origin_plan.h"
 #include <stdlib.h>
 
 #define MAIL_A_TURN 32
@@ -93,6 +94,20 @@ static enum tg_err housekeeping_build_certificates(struct housekeeping *h, struc
     }
     free(servers);
     free(keys);
+    *object = plan;
+    return result;
+}
+
+/* A generation of routes as the proxy takes it: with what TLS to origins needs. */
+static enum tg_err housekeeping_build_routes(struct span block, void **object)
+{
+    struct origin_plan *plan = NULL;
+    char problem[256];
+    unsigned bad;
+    enum tg_err result =
+        origin_plan_create((const void *)block.data, &plan, &bad, problem);
+    if (result != TG_OK)
+        log_error("origin %u is not usable: %s", bad, problem);
     *object = plan;
     return result;
 }
@@ -190,6 +205,8 @@ static void housekeeping_build(struct housekeeping *h, unsigned worker, const st
         result = housekeeping_build_certificates(h, block, &answer.object);
     else if (result == TG_OK && question->kind == TABLES_WAF)
         result = housekeeping_open_program(h, worker, block, answer.number, &answer.object);
+    else if (result == TG_OK && question->kind == TABLES_ROUTES)
+        result = housekeeping_build_routes(block, &answer.object);
     else if (result == TG_OK)
         answer.object = (void *)(uintptr_t)block.data;
     if (result == TG_OK && question->kind == TABLES_RULES && worker == 0 && h->host)
@@ -208,6 +225,8 @@ static void housekeeping_free(struct housekeeping *h, unsigned worker, const str
 {
     if (mail->kind == TABLES_CERTIFICATES)
         keyless_plan_destroy(mail->object);
+    else if (mail->kind == TABLES_ROUTES)
+        origin_plan_destroy(mail->object);
     else if (mail->kind == TABLES_WAF)
         housekeeping_close_program(h, worker, mail->object);
 }

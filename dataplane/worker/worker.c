@@ -44,6 +44,8 @@ static void worker_tell_others(struct worker *w, const struct buf *b)
 
 static void worker_take_control_packet(struct worker *w, struct buf *b, tg_ns now)
 {
+    if (steer_concerns_kernel(&w->steer, b))
+        exception_punt(&w->exception, b, now);
     if (w->config.workers > 1 && !(b->flags & BUF_HANDED_OVER) && worker_concerns_all(b))
         worker_tell_others(w, b);
     net_input(w->net, b, now);
@@ -81,7 +83,10 @@ static unsigned worker_sort(struct worker *w, struct buf *burst[], unsigned n, t
         case BUF_NODE:
             worker_forward(w, b, now);
             break;
-        case BUF_PUNT: /* no exception port yet */
+        case BUF_PUNT:
+            exception_punt(&w->exception, b, now);
+            buf_unref(w->pool, b);
+            break;
         case BUF_DROP:
         case BUF_PASS:
         case BUF_CONSUMED:
@@ -102,9 +107,19 @@ static unsigned worker_transmit(struct worker *w)
     return sent;
 }
 
+/* The kernel's frames, as they are: a burst a turn, so that they never crowd out our own. */
+static unsigned worker_send_for_kernel(struct worker *w)
+{
+    struct buf *burst[TG_BURST];
+    unsigned n = exception_take(&w->exception, w->pool, burst, TG_BURST);
+    if (n)
+        io_tx(w->io, burst, n);
+    return n;
+}
+
 static unsigned worker_output(struct worker *w, tg_ns now)
 {
-    unsigned sent = 0;
+    unsigned sent = worker_send_for_kernel(w);
     bool more = true;
     for (unsigned pass = 0; more && pass < WORKER_OUTPUT_PASSES; pass++) {
         more = tcp_output(w->tcp, now);
@@ -170,6 +185,7 @@ bool worker_poll(struct worker *w, int64_t wall_offset_ns)
 void worker_idle(struct worker *w)
 {
     tg_ns until = timers_next(&w->timers), latest = io_now(w->io) + 100 * TG_US;
+    exception_wake(&w->exception);
     io_wait(w->io, until < latest ? until : latest);
     w->turn_start = io_now(w->io); /* sleeping is neither busy nor disturbed */
 }

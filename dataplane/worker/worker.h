@@ -9,6 +9,7 @@
 #include "base/stats.h"
 #include "contract/region.h"
 #include "filter/filter.h"
+#include "io/exception.h"
 #include "io/io.h"
 #include "net/net.h"
 #include "proxy/proxy.h"
@@ -33,7 +34,8 @@ struct worker_config {
     struct proxy_config proxy; /* worker, workers, seed are filled in */
     struct worker_listen listen[16];
     unsigned listen_count;
-    unsigned waf_transactions;       /* at once; 0: no WAF */
+    unsigned waf_transactions;        /* at once; 0: no WAF */
+    struct exception_host *exception; /* NULL: what is not ours is dropped */
     uint64_t seed;                   /* of everything random in this worker: secret in production */
     const struct toeplitz *toeplitz; /* of the whole node; read only */
 };

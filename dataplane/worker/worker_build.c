@@ -85,6 +85,7 @@ static void worker_build_steer(struct worker *w)
                               .workers = w->config.workers,
                               .node_slot = w->config.node_slot,
                               .spread_by_port = io_caps(w->io, 0)->rss,
+                              .exception = w->config.exception != NULL,
                               .limits = &w->limits,
                               .claim = worker_claim,
                               .claim_arg = w->tcp};
@@ -136,6 +137,7 @@ enum tg_err worker_create(const struct worker_config *config, struct io *io, str
         return result;
     }
     worker_build_steer(w);
+    exception_open(&w->exception, config->exception, config->index, w->stats);
     *out = w;
     return TG_OK;
 }

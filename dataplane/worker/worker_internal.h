@@ -16,6 +16,7 @@ struct worker {
     struct stats *stats;
     struct filter filter;
     struct steer steer;
+    struct exception exception;
     struct fleet fleets[2]; /* one in force, one for the next table */
     struct steer_limits limits;
     struct net *net;
