@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * /v1/fleet: what the fleet as a whole is set to; and what /v1/status says of this node's place in it.
  */
+#include "contract/counters.h"
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/model.h"
 #include "ctrlplane/publish.h"
 #include "ctrlplane/resource.h"
+
+#include <string.h>
 
 static json_t *setting_show(const json_t *setting)
 {
@@ -29,6 +32,22 @@ void fleet_put(struct call *call)
     call_change(call, TABLES_OWNERS, model_with_fleet(call->control->model, setting), 200, shown);
 }
 
+/* What became of strangers' packets: the counters of owners found, of the tunnel and of resets, all workers together. */
+static json_t *strangers_json(const struct control *c)
+{
+    static const char *const prefixes[] = {"steer_by_", "steer_tunnel_", "steer_rst"};
+    json_t *o = json_object();
+    for (unsigned i = TG_C_none + 1; i < TG_COUNTER_COUNT; i++) {
+        const char *name = stats_name((enum tg_counter)i);
+        for (unsigned k = 0; k < TG_ARRAY_LEN(prefixes); k++)
+            if (strncmp(name, prefixes[k], strlen(prefixes[k])) == 0)
+                json_object_set_new(
+                    o, name,
+                    json_integer((json_int_t)counters_sum(&c->region, (enum tg_counter)i)));
+    }
+    return o;
+}
+
 json_t *fleet_place_json(struct control *c)
 {
     struct compile_node self = publish_self(c);
@@ -39,5 +58,7 @@ json_t *fleet_place_json(struct control *c)
                   "member", member, "forward", fleet_setting_forward(model_get(c->model, "fleet")));
     if (why[0])
         json_object_set_new(o, "alone", json_string(why));
+    if (c->attached)
+        json_object_set_new(o, "strangers", strangers_json(c));
     return o;
 }

@@ -114,6 +114,8 @@ json_t *model_read(const json_t *document, struct problem *problem)
     const json_t *certificates = section(&f, "certificates", true);
     const json_t *keyservers = section(&f, "keyservers", false);
     const json_t *nodes = section(&f, "nodes", false), *fleet = section(&f, "fleet", false);
+    if (json_object_size(nodes) > TABLES_NODES_MAX)
+        fields_fault(&f, "nodes", "has more than %u", TABLES_NODES_MAX);
     const json_t *waf = fields_array(&f, "waf", true, RESOURCE_WAF_RULES_MAX);
     if (!fields_ok(&f))
         return NULL;

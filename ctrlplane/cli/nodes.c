@@ -90,15 +90,14 @@ static void place_print(const json_t *status)
         printf("            %s\n", text(fleet, "problem", a));
 }
 
-/* What steer has done with strangers' packets, refusals among them. */
-static void counters_print(const json_t *stats)
+/* What became of strangers' packets, refusals among them. */
+static void strangers_print(const json_t *fleet)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(json_object_get(stats, "counters"), name, value)
+    json_object_foreach(json_object_get(fleet, "strangers"), name, value)
     {
-        if (strncmp(name, "steer_tunnel_", 13) == 0 || strncmp(name, "steer_by_", 9) == 0 ||
-            strcmp(name, "steer_rst") == 0)
+        if (json_integer_value(value))
             printf("  %-26s %lld\n", name, (long long)json_integer_value(value));
     }
 }
@@ -106,23 +105,16 @@ static void counters_print(const json_t *stats)
 enum exit_code command_fleet_status(const struct client *client, int argc, char **argv)
 {
     struct arg none[] = {{0}};
-    json_t *status, *stats = NULL;
+    json_t *status;
     if (!args_read(argc, argv, none, NULL, 0, 0))
         return TGCTL_USAGE;
     enum exit_code code = client_call(client, "GET", "/v1/status", NULL, &status);
     if (code != TGCTL_OK)
         return code;
-    if (client->json) {
-        command_print_json(client, json_object_get(status, "fleet"));
-    } else {
+    if (!command_print_json(client, json_object_get(status, "fleet"))) {
         place_print(status);
-        /* without a data plane there are no counters */
-        if (is_true(json_object_get(status, "region"), "attached"))
-            code = client_call(client, "GET", "/v1/stats?nonzero=true", NULL, &stats);
-        if (stats)
-            counters_print(stats);
+        strangers_print(json_object_get(status, "fleet"));
     }
     json_decref(status);
-    json_decref(stats);
-    return code;
+    return TGCTL_OK;
 }

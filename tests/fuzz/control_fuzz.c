@@ -7,6 +7,8 @@
 #include "ctrlplane/model.h"
 #include "ctrlplane/resource.h"
 
+#include <string.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* In force already when it came from a reader: reading it again changes nothing. */
@@ -34,6 +36,25 @@ static json_t *rule_reader(const json_t *in, const char *pointer, struct problem
     return rule_read(in, pointer, none, &rule, problem) ? rule_json(&rule) : NULL;
 }
 
+/* Alone, or with nodes when one of them happens to be this node; before: what is in force. */
+static void owners_run(const json_t *model)
+{
+    static struct config config = {.node_slot = 1, .node_site = 1, .port_count = 1};
+    static struct secrets secrets = {.counts = {2, 1, 1, 1}};
+    struct compile_node self = {.config = &config, .secrets = &secrets};
+    struct problem problem = {0};
+    struct block first, second;
+    config.ports[0].address_count = 2;
+    tg_assert(config_parse_prefix("10.0.0.1/24", &config.ports[0].addresses[0]) == TG_OK);
+    tg_assert(config_parse_prefix("2001:db8::1/64", &config.ports[0].addresses[1]) == TG_OK);
+    tg_assert(compile_tables(TABLES_OWNERS, model, &self, &first, &problem));
+    self.before = first.bytes;
+    tg_assert(compile_tables(TABLES_OWNERS, model, &self, &second, &problem));
+    tg_assert(first.len == second.len && memcmp(first.bytes, second.bytes, first.len) == 0);
+    block_free(&first);
+    block_free(&second);
+}
+
 static void model_run(const json_t *in)
 {
     struct problem problem = {0};
@@ -48,6 +69,7 @@ static void model_run(const json_t *in)
         problem_clear(&problem);
         if (compile_tables(TABLES_ROUTES, model, 0, &block, &problem))
             block_free(&block);
+        owners_run(model);
     }
     json_decref(model);
     problem_clear(&problem);
@@ -61,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         json_loadb((const char *)data + 1, len - 1, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
     if (!in)
         return 0;
-    switch (data[0] % 7) {
+    switch (data[0] % 9) {
     case 0:
         reader_run(in, rule_reader);
         break;
@@ -76,6 +98,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         break;
     case 4:
         reader_run(in, waf_rule_read);
+        break;
+    case 7:
+        reader_run(in, node_read);
+        break;
+    case 8:
+        reader_run(in, fleet_setting_read);
         break;
     case 5:
         reader_run(in, keyserver_read);

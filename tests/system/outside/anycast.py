@@ -25,12 +25,12 @@ TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 BUILD = os.environ.get("TIDEGATE_BUILD", os.path.join(TREE, "build"))
 BUILD_XDP = os.environ.get("TIDEGATE_BUILD_XDP", os.path.join(TREE, "build-xdp"))
 SERVICE = {4: "203.0.113.80", 6: "2001:db8:5::80"}
-ORIGIN, ORIGIN_PORT = "198.51.100.254", 8080
+ORIGIN, ORIGIN_PORT = {4: "198.51.100.254", 6: "2001:db8:2:1::fe"}, 8080
 CLONE_NEWNET = 0x40000000
 LARGE_BYTES = 20 << 20
 LARGE = random.Random(1).randbytes(LARGE_BYTES)
 ORIGIN_PROGRAM = f"""
-import hashlib, http.server, random
+import hashlib, http.server, random, socket
 LARGE = random.Random(1).randbytes({LARGE_BYTES})
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -40,7 +40,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def do_GET(self):
-        self.answer(LARGE if self.path == "/large" else self.client_address[0].encode())
+        self.answer(LARGE if self.path == "/large" else self.client_address[0].removeprefix("::ffff:").encode())
     def do_POST(self):
         left, digest = int(self.headers["Content-Length"]), hashlib.sha256()
         while left:
@@ -50,7 +50,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.answer(digest.hexdigest().encode())
     def log_message(self, *words):
         pass
-http.server.ThreadingHTTPServer(("{ORIGIN}", {ORIGIN_PORT}), Answer).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+Server(("::", {ORIGIN_PORT}), Answer).serve_forever()
 """
 
 
@@ -91,8 +93,8 @@ class Site:
 node = {{ name = "{name}"; slot = {number}; site = {number}; secrets = "{fleet.secrets}"; }};
 region = "{self.folder}/region";
 arena_mb = 16;
-workers = 1;
-cpus = [ {number % os.cpu_count()} ];
+workers = 2;
+cpus = [ 0, 1 ];
 hugepages = false;
 buffers = 4096;
 ports = ( {{ device = "{device}"; addresses = [ "{self.own[4]}/24", "{self.own[6]}/64", "{SERVICE[4]}/32",
@@ -127,10 +129,10 @@ control = {{ socket = "{self.socket}"; state = "{self.folder}/state"; audit = "{
         self.control = self.program("ctl", os.path.join(BUILD, "ctrlplane/tidegate-ctl"), "-c", self.config)
 
     def control_ready(self):
-        """tidegate-ctl answers and its worker runs"""
+        """tidegate-ctl answers and its workers run"""
         assert self.control.poll() is None, self.log("ctl")[-2000:]
         done = self.tgctl("status", check=False)
-        return done.returncode == 0 and json.loads(done.stdout)["workers_alive"]
+        return done.returncode == 0 and json.loads(done.stdout)["workers_alive"] == 2
 
     def tgctl(self, *words, check=True):
         done = subprocess.run([os.path.join(BUILD, "ctrlplane/tgctl"), "-s", self.socket, "-o", "json", *words],
@@ -138,8 +140,15 @@ control = {{ socket = "{self.socket}"; state = "{self.folder}/state"; audit = "{
         assert not check or done.returncode == 0, f"{self.name}: tgctl {' '.join(words)}: {done.stderr}"
         return done
 
+    def generation(self):
+        return json.loads(self.tgctl("status").stdout)["generations"]["owners"]["current"]
+
     def counters(self):
         return json.loads(self.tgctl("stats", "-a").stdout)["counters"]
+
+    def control_end(self):
+        self.control.kill()
+        self.control.wait()
 
     def end(self):
         for child in reversed(self.programs):
@@ -218,8 +227,13 @@ class Fleet:
         wait_for(lambda: self.page(4) and self.page(6))
 
     def configure(self, site):
-        site.tgctl("origin", "add", "o", "--address", ORIGIN, "--port", str(ORIGIN_PORT))
-        site.tgctl("site", "add", "s", "--origin", "o", "--default")
+        for family, more in ((4, ["--default"]), (6, [])):
+            site.tgctl("origin", "add", f"o{family}", "--address", ORIGIN[family], "--port", str(ORIGIN_PORT))
+            site.tgctl("site", "add", f"s{family}", "--host", f"origin{family}.test", "--origin", f"o{family}", *more)
+        self.tell(site)
+
+    def tell(self, site):
+        """All nodes to one of them."""
         for node in self.sites:
             site.tgctl("node", "add", node.name, "--slot", str(node.number), "--site", str(node.number), "--address4",
                        node.own[4], "--address6", node.own[6])
@@ -229,6 +243,10 @@ class Fleet:
         site = self.sites[to]
         self.ip(self.router, f"route replace {SERVICE[4]}/32 via {site.own[4]}",
                 f"route replace {SERVICE[6]}/128 via {site.own[6]}")
+
+    def timestamps(self, on):
+        subprocess.run(["nsenter", f"--net=/run/netns/{self.client}", "--", "sh", "-c",
+                        f"echo {int(on)} >/proc/sys/net/ipv4/tcp_timestamps"], check=True)
 
     def connect(self, family, timeout=5):
         return socket_in(self.client, lambda: socket.create_connection((SERVICE[family], 80), timeout))
@@ -267,8 +285,8 @@ class Request:
         assert status.startswith(b"HTTP/1.1 200 "), status
         return int(http.client.parse_headers(self.file)["content-length"])
 
-    def get(self, path):
-        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: fleet.test\r\n\r\n".encode())
+    def get(self, path, host="fleet.test"):
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         return self.file.read(self.head())
 
     def close(self):
@@ -277,8 +295,8 @@ class Request:
 
 
 class Flow(threading.Thread):
-    """A transfer of LARGE_BYTES over one connection, no faster than `seconds` for all of it. result: the digest of what
-    arrived; error: how it broke."""
+    """A transfer of LARGE over one connection, in no less than so many seconds. result: the digest of what arrived; error:
+    how it broke."""
 
     def __init__(self, fleet, family, upload, seconds):
         super().__init__(daemon=True)

@@ -3,6 +3,7 @@
 a stray packet sends it to its owner. With forwarding off everything breaks. Forged and replayed tunnel packets are counted
 and dropped."""
 import hashlib
+import json
 import os
 import socket
 import struct
@@ -45,7 +46,9 @@ def idle_connections(fleet):
         fleet.flip(site)
         for family in (4, 6):
             request = Request(fleet.connect(family))
-            assert request.get("/") == fleet.sites[site].own[4].encode(), "the origin sees the node's own address"
+            for origin in (4, 6):
+                own = fleet.sites[site].own[origin].encode()
+                assert request.get("/", f"origin{origin}.test") == own, "the origin sees the node's own address"
             idle.append(request)
     return idle
 
@@ -73,7 +76,8 @@ def test_everything_survives_the_flipping_route(fleet, note):
             assert request.get("/")
     out = more("steer_tunnel_out")
     assert out > 1000 and more("steer_by_timestamp") > 1000 and more("steer_tunnel_in") >= 0.9 * out
-    assert more("steer_rst") == 0
+    for name in ("rst", "tunnel_too_big", "tunnel_no_path", "tunnel_limited", "tunnel_old", "tunnel_back"):
+        assert more("steer_" + name) == 0, name
     note(f"{FLIPS} flips, 0 of {len(flows) + len(idle)} connections broken, {out} packets through the tunnel")
 
 
@@ -105,6 +109,59 @@ def test_control_without_forwarding_all_break(fleet, note):
     assert request.get("/")
     fleet.flip(1)
     assert request.get("/"), "forwarding is on again"
+
+
+def test_clients_without_timestamps(fleet, note):
+    """The sequence number names the site of a connection that has sent less than 8 MiB."""
+    fleet.timestamps(False)
+    try:
+        idle = idle_connections(fleet)
+    finally:
+        fleet.timestamps(True)
+    more = More(*fleet.sites)
+    for flip in range(6):
+        fleet.flip(flip % 2)
+        for request in idle:
+            assert request.get("/")
+    assert more("steer_by_sequence") > 20 and more("steer_by_timestamp") == 0 and more("steer_rst") == 0
+    note(f"{len(idle)} connections, {more('steer_tunnel_out')} packets through the tunnel")
+
+
+def test_without_control_planes_and_over_their_restart(fleet):
+    """Forwarding is the data plane's alone; tidegate-ctl comes back without a new generation."""
+    idle = idle_connections(fleet)
+    before = [site.generation() for site in fleet.sites]
+    for site in fleet.sites:
+        site.control_end()
+    try:
+        for to in (1, 0):
+            fleet.flip(to)
+            for request in idle:
+                assert request.get("/")
+    finally:
+        for site in fleet.sites:
+            site.start_control()
+        for site in fleet.sites:
+            wait_for(site.control_ready)
+    assert [site.generation() for site in fleet.sites] == before
+    for request in idle:
+        assert request.get("/")
+
+
+def test_a_node_that_left_is_no_friend(fleet):
+    """What a's tunnel brings is refused by b as soon as a is none of its nodes; and works again when it is."""
+    a, b = fleet.sites
+    fleet.flip(1)
+    request = Request(fleet.connect(4))
+    assert request.get("/")
+    b.tgctl("node", "del", "a")
+    fleet.flip(0)
+    more = More(a, b)
+    request.sock.sendall(b"GET / HTTP/1.1\r\nHost: fleet.test\r\n\r\n")
+    wait_for(lambda: more("steer_tunnel_not_fleet"), 3)
+    assert more("steer_tunnel_in") == 0
+    fleet.tell(b)
+    assert request.file.read(request.head()) == b.own[4].encode(), "sent again, and answered"
 
 
 # --- strangers in the tunnel ---------------------------------------------------------------------------------------------
@@ -172,6 +229,11 @@ def test_forged_and_replayed_tunnel_packets(fleet, note):
     tap.sock.send(changed(frame, GUE + 60, b"xxxx"))  # the packet inside: the MAC covers its head
     wait_for(lambda: inside("steer_tunnel_bad_mac") == 1, 2)
     # Replayed at once it is a duplicate, which TCP knows; later it is refused.
+    inside = More(b)
+    for _ in range(10):
+        tap.sock.send(frame)
+    wait_for(lambda: inside("steer_tunnel_in") == 10, 2)
+    assert inside("http_requests") == 0
     assert request.get("/")
     time.sleep(2.1)
     late = More(b)
@@ -180,4 +242,6 @@ def test_forged_and_replayed_tunnel_packets(fleet, note):
     wait_for(lambda: late("steer_tunnel_old") == 10, 2)
     assert late("steer_tunnel_in") == 0
     assert request.get("/"), "the connection lives on"
+    shown = json.loads(b.tgctl("fleet", "status").stdout)["strangers"]
+    assert all(shown[name] >= 10 for name in (*forged, "steer_tunnel_old")), shown
     note(f"{10 * len(forged) + 1} forged and 10 replayed: none taken")
