@@ -20,6 +20,9 @@ struct command {
 
 enum event_kind {
     EVENT_WAF = 1, /* a WAF match */
+    /* TLS to an origin failed: target is its name, message says why, status is the client's answer. No rule, no
+     * method. */
+    EVENT_ORIGIN,
 };
 
 #define EVENT_TEXT_MAX 160

@@ -191,7 +191,9 @@ struct tls_info {
     struct span server_name; /* SNI, lower case; empty if none */
     struct span alpn;
     bool resumed;
-    unsigned alert; /* last alert sent or received, 0 none */
+    unsigned alert;         /* last alert sent or received, 0 none */
+    const char *alert_text; /* its name: "certificate required"; NULL: none */
+    const char *problem;    /* what is wrong with the origin's certificate; NULL: nothing */
 };
 void tls_get_info(const struct tls_conn *conn, struct tls_info *info);
 

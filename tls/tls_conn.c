@@ -285,7 +285,11 @@ void tls_get_info(const struct tls_conn *conn, struct tls_info *info)
     const unsigned char *alpn;
     unsigned alpn_len;
     SSL_get0_alpn_selected(conn->ssl, &alpn, &alpn_len);
+    long verified =
+        conn->client && conn->client->verify ? SSL_get_verify_result(conn->ssl) : X509_V_OK;
     *info = (struct tls_info){
+        .alert_text = conn->alert ? SSL_alert_desc_string_long(conn->alert) : NULL,
+        .problem = verified == X509_V_OK ? NULL : X509_verify_cert_error_string(verified),
         .version = SSL_get_version(conn->ssl),
         .cipher = SSL_get_cipher_name(conn->ssl),
         .server_name = conn->server_name ? span_from_string(conn->server_name) : SPAN_EMPTY,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Audit records: one per match, into the ring that tidegate-ctl reads. A full ring loses records
- * and counts them; it never slows a request. Called by inspect. Floor 3.
+ * Audit records: one per WAF match and per origin that TLS refuses, into the ring that tidegate-ctl reads. A full ring loses records
+ * and counts them; it never slows a request. Called by inspect
+ * and origin_tls. Floor 3.
  */
 #include "proxy/parts.h"
 
@@ -35,6 +36,20 @@ static void event_fill(struct event *e, const struct proxy *p, const struct requ
     text_copy(e->target, sizeof e->target, &e->target_len,
               view->target.len ? view->target : view->raw_line);
     text_copy(e->message, sizeof e->message, &e->message_len, match->message);
+}
+
+void audit_origin(struct proxy *p, const struct request *r, struct span origin, const char *why)
+{
+    struct event e = {.kind = EVENT_ORIGIN, .status = 502};
+    e.wall_ns = proxy_wall_ns(p);
+    e.request_id = r->id;
+    memcpy(e.client, r->client->address, sizeof e.client);
+    e.client_port = r->client->port;
+    text_copy(e.host, sizeof e.host, &e.host_len, r->head.host);
+    text_copy(e.target, sizeof e.target, &e.target_len, origin);
+    text_copy(e.message, sizeof e.message, &e.message_len, span_from_string(why));
+    if (!p->events || ring_push(p->events, &e, 1) != 1)
+        stats_count(p->stats, TG_C_waf_audit_lost);
 }
 
 void audit_matches(struct proxy *p, const struct request *r, unsigned status)

@@ -9,13 +9,14 @@
 
 /* --- pools ------------------------------------------------------------------------------------ */
 
-static unsigned bucket_of(const struct proxy *p, const uint8_t address[16], uint16_t port, bool tls)
+static unsigned bucket_of(const struct proxy *p, const uint8_t address[16], uint16_t port,
+                          uint64_t tls)
 {
-    uint8_t key[19];
+    uint8_t key[26];
     memcpy(key, address, 16);
     key[16] = (uint8_t)(port >> 8);
     key[17] = (uint8_t)port;
-    key[18] = tls;
+    memcpy(key + 18, &tls, sizeof tls);
     return hash_sip13(p->hash_key, span_make(key, sizeof key)) % ORIGIN_BUCKETS;
 }
 
@@ -205,29 +206,14 @@ void origin_abort(struct proxy *p, struct request *r)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* A server name is a name: addresses are not sent (RFC 6066 s3). */
-static struct span server_name_of(const struct request *r)
-{
-    struct span host = r->head.host.len ? r->head.host : r->site_host;
-    bool letters = false;
-    for (size_t i = 0; i < host.len; i++)
-        letters |= span_lower_byte(host.data[i]) >= 'a' && span_lower_byte(host.data[i]) <= 'z';
-    return letters && host.data[0] != '[' && host.data[0] != '*' ? host : SPAN_EMPTY;
-}
-
 static void origin_connected(struct proxy *p, struct origin_conn *o)
 {
     stats_count(p->stats, TG_C_origin_connects);
     o->state = ORIGIN_BUSY;
     if (!o->pool->tls)
         return;
-    /* The tables carry no trust anchors yet: encrypted, not authenticated. */
-    struct tls_client_config config = {.server_name = server_name_of(o->request)};
-    size_t consumed;
     o->state = ORIGIN_HANDSHAKE;
-    enum tg_err err = tls_connect(&config, o, &o->stream.tls);
-    if (err == TG_OK) /* without input: makes the first flight */
-        err = tls_feed(o->stream.tls, NULL, 0, &consumed, proxy_wall_ns(p) / TG_S);
+    enum tg_err err = origin_tls_open(p, o);
     if (err != TG_OK && err != TG_AGAIN)
         o->stream.error = err;
     stream_flush(p, &o->stream);

@@ -25,6 +25,7 @@
 #include "base/pool.h"
 #include "http/h1.h"
 #include "proxy/keyless.h"
+#include "proxy/origin_plan.h"
 #include "proxy/proxy.h"
 #include "route/route.h"
 
@@ -117,17 +118,17 @@ void head_store_release(struct proxy *p, struct head_store *s);
 struct origin_target {
     uint8_t address[16];
     uint16_t port;
-    bool tls;
+    uint64_t tls; /* identity in the origin plan; 0: plain */
     uint32_t connections_max;
     tg_ns connect_timeout, response_timeout, idle_timeout;
 };
 
-/* All connections of this worker to one address and port. */
+/* All connections of this worker to one address and port under one TLS identity. */
 struct origin_pool {
     struct origin_pool *next; /* in its hash bucket */
     uint8_t address[16];
     uint16_t port;
-    bool tls;
+    uint64_t tls;             /* as the target's */
     uint32_t connections;     /* in any state */
     struct origin_conn *idle; /* last used first */
 };
@@ -274,6 +275,7 @@ struct proxy {
     struct run_queue run, deferred; /* deferred: starved, next turn */
     struct origin_pool *origin_buckets[ORIGIN_BUCKETS];
     uint32_t origins_idle, evict_next;
+    struct origin_plan *origin_plan; /* owned; routes is its table */
     const struct tables_routes *routes;
     uint64_t routes_number, certificates_number;
     struct tls_set *tls_set;
@@ -340,7 +342,15 @@ void inspect_finish(struct proxy *p, struct request *r);
 void inspect_use(struct proxy *p, struct waf_program *program, uint64_t number);
 uint64_t inspect_oldest(const struct proxy *p);
 
+/* origin_tls.c */
+/* Put TLS to an origin up on a connection that TCP has opened. */
+enum tg_err origin_tls_open(struct proxy *p, struct origin_conn *o);
+/* A request has lost its origin connection, or gets none: when TLS was why, count it and tell who and what. */
+void origin_tls_tell(struct proxy *p, struct request *r);
+
 /* audit.c */
+/* An origin that TLS does not let us use. */
+void audit_origin(struct proxy *p, const struct request *r, struct span origin, const char *why);
 void audit_matches(struct proxy *p, const struct request *r, unsigned status);
 
 /* heads.c: serialise; the writer's ok says whether it fitted */

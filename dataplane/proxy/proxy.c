@@ -95,6 +95,7 @@ void proxy_destroy(struct proxy *p)
     keyless_destroy(p);
     if (p->tls_set)
         tls_set_unref(p->tls_set);
+    origin_plan_destroy(p->origin_plan);
     pools_free(p);
     free(p);
 }
@@ -232,9 +233,12 @@ bool proxy_run(struct proxy *p, tg_ns now, int64_t wall_offset_ns,
 
 /* --- tables ----------------------------------------------------------------------------------- */
 
-void proxy_use_routes(struct proxy *p, const struct tables_routes *routes, uint64_t number)
+void proxy_use_routes(struct proxy *p, struct origin_plan *plan, uint64_t number)
 {
-    p->routes = routes;
+    struct origin_plan *old = p->origin_plan;
+    p->origin_plan = plan;
+    p->routes = origin_plan_routes(plan);
+    origin_plan_destroy(old);
     p->routes_number = number;
 }
 

@@ -23,6 +23,7 @@
 #include "waf/waf.h"
 
 struct proxy;
+struct origin_plan; /* proxy/origin_plan.h */
 
 /* Listener tags given to tcp_listen. */
 enum proxy_listener { PROXY_LISTEN_HTTP = 1, PROXY_LISTEN_HTTPS = 2 };
@@ -64,8 +65,9 @@ bool proxy_run(struct proxy *proxy, tg_ns now, int64_t wall_offset_ns,
 
 /* New tables, between two bursts. The pointers stay valid until the proxy says that it has let go:
  * proxy_oldest(kind) is the oldest generation number that a request or connection still uses. Of a
- * certificate set the proxy takes the caller's reference over; NULL: no HTTPS. */
-void proxy_use_routes(struct proxy *proxy, const struct tables_routes *routes, uint64_t number);
+ * certificate set the proxy takes the caller's reference over; NULL: no HTTPS. A plan passes to the proxy, its table
+ * stays valid as said; NULL: no sites. */
+void proxy_use_routes(struct proxy *proxy, struct origin_plan *plan, uint64_t number);
 void proxy_use_certificates(struct proxy *proxy, struct tls_set *set, uint64_t number);
 void proxy_use_waf(struct proxy *proxy, struct waf_program *program, uint64_t number);
 uint64_t proxy_oldest(const struct proxy *proxy, enum tables_kind kind);

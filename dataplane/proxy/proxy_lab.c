@@ -154,10 +154,18 @@ void lab_use_routes(struct lab *lab, const struct lab_site sites[], unsigned sit
         struct ip_addr address = test_addr(given->address);
         memcpy(o[i].address, address.bytes, 16);
         o[i].name = put_string(block, &at, "origin");
+        o[i].server_name = put_string(block, &at, given->server_name ? given->server_name : "");
+        o[i].ca_pem = put_string(block, &at, given->ca ? given->ca : "");
+        o[i].chain_pem = put_string(block, &at, given->chain ? given->chain : "");
+        o[i].key_pem = put_string(block, &at, given->key ? given->key : "");
     }
     t->header = (struct tables_header){TABLES_ROUTES, at, number};
     assert_true(at <= room && tables_routes_valid(t, at));
-    proxy_use_routes(lab->proxy, t, number);
+    struct origin_plan *plan;
+    unsigned bad;
+    char problem[256];
+    assert_int_equal(origin_plan_create(t, &plan, &bad, problem), TG_OK);
+    proxy_use_routes(lab->proxy, plan, number);
     free(lab->routes);
     lab->routes = t;
 }

@@ -107,6 +107,7 @@ struct lab_origin {
     const char *address;
     uint16_t port;
     uint32_t flags, connections_max, connect_ms, response_ms, idle_ms;
+    const char *server_name, *ca, *chain, *key; /* NULL: none */
 };
 void lab_use_routes(struct lab *lab, const struct lab_site sites[], unsigned site_count,
                     const struct lab_origin origins[], unsigned origin_count, uint64_t number);

@@ -332,7 +332,10 @@ static void origin_behind_tls(void **state)
 {
     struct lab *lab = lab_tls();
     struct lab_site site = {"a.example", 0, 0};
-    struct lab_origin origin = {.address = "192.0.2.3", .port = 8001, .flags = TABLES_ORIGIN_TLS};
+    struct lab_origin origin = {.address = "192.0.2.3",
+                                .port = 8001,
+                                .flags = TABLES_ORIGIN_TLS,
+                                .server_name = "a.example"};
     lab_use_routes(lab, &site, 1, &origin, 1, 2);
     origin_set = set_make(1);
     lab->serve = serve_tls;

@@ -74,6 +74,7 @@ static bool may_retry(const struct request *r)
 void request_origin_lost(struct proxy *p, struct request *r)
 {
     bool retry = may_retry(r);
+    origin_tls_tell(p, r);
     origin_abort(p, r);
     if (retry) {
         stats_count(p->stats, TG_C_origin_retries);
@@ -165,12 +166,12 @@ static tg_ns milliseconds_or(uint32_t ms, tg_ns fallback)
     return ms ? ms * TG_MS : fallback;
 }
 
-static void target_copy(struct request *r, const struct tables_origin *origin)
+static void target_copy(struct request *r, const struct tables_origin *origin, uint64_t tls)
 {
     struct origin_target *t = &r->target;
     memcpy(t->address, origin->address, sizeof t->address);
     t->port = origin->port;
-    t->tls = (origin->flags & TABLES_ORIGIN_TLS) != 0;
+    t->tls = tls;
     t->connections_max = origin->connections_max ? origin->connections_max : UINT32_MAX;
     t->connect_timeout = milliseconds_or(origin->connect_timeout_ms, 5 * TG_S);
     t->response_timeout = milliseconds_or(origin->response_timeout_ms, 60 * TG_S);
@@ -191,7 +192,7 @@ static enum step request_route(struct proxy *p, struct request *r)
         request_fail(p, r, site ? 503 : 404);
         return STEP_NEXT;
     }
-    target_copy(r, origin);
+    target_copy(r, origin, origin_plan_identity(p->origin_plan, site->origin));
     r->site_waf = (site->flags & TABLES_SITE_WAF) != 0;
     struct span host =
         span_slice(tables_string_span(p->routes, site->host), 0, sizeof r->host_name);
@@ -234,6 +235,7 @@ static enum step request_connect(struct proxy *p, struct request *r)
         return STEP_NEXT;
     default:
         stats_count(p->stats, TG_C_origin_connect_failed);
+        origin_tls_tell(p, r);
         request_fail(p, r, err == TG_TIMEOUT ? 504 : 502);
         return STEP_NEXT;
     }

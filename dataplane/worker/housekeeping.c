@@ -104,8 +104,7 @@ static enum tg_err housekeeping_build_routes(struct span block, void **object)
     struct origin_plan *plan = NULL;
     char problem[256];
     unsigned bad;
-    enum tg_err result =
-        origin_plan_create((const void *)block.data, &plan, &bad, problem);
+    enum tg_err result = origin_plan_create((const void *)block.data, &plan, &bad, problem);
     if (result != TG_OK)
         log_error("origin %u is not usable: %s", bad, problem);
     *object = plan;

@@ -55,9 +55,9 @@ bool worker_poll(struct worker *worker, int64_t wall_offset_ns);
 /* Nothing to do: sleep in io_wait until the next timer, at most 100 us. Call after some empty turns. */
 void worker_idle(struct worker *worker);
 
-/* Put a table into force now (mailbox and simulator). object: RULES, ROUTES: the block; OWNERS: the block,
- * whose fleet, if it has one, must have our slot (else TG_BAD_CONFIG); CERTIFICATES: a
- * struct tls_set (one reference passes); WAF: an open struct waf_program, prepared for worker_waf. Another result
+/* Put a table into force now (mailbox and simulator). object: RULES: the block; OWNERS: the block,
+ * whose fleet, if it has one, must have our slot (else TG_BAD_CONFIG); ROUTES: a struct origin_plan; CERTIFICATES: a
+ * struct keyless_plan; WAF: an open struct waf_program, prepared for worker_waf. Plans pass to the worker. Another result
  * than TG_OK: the old table stays and the object is the caller's. */
 enum tg_err worker_use_table(struct worker *worker, enum tables_kind kind, void *object,
                              uint64_t number);

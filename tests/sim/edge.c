@@ -3,6 +3,7 @@
  */
 #include "tests/sim/edge.h"
 #include "proxy/keyless.h"
+#include "proxy/origin_plan.h"
 #include "tests/sim/pipe.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,19 @@ struct routes_block {
     char text[16];
 };
 
+static enum tg_err routes_use(struct edge *edge, unsigned worker,
+                              const struct tables_routes *routes)
+{
+    struct origin_plan *plan;
+    unsigned bad;
+    char problem[256];
+    enum tg_err result = origin_plan_create(routes, &plan, &bad, problem);
+    if (result == TG_OK)
+        result =
+            worker_use_table(edge->worker[worker].worker, TABLES_ROUTES, plan, edge->routes_count);
+    return result;
+}
+
 void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t port,
                      const struct tables_origin *limits)
 {
@@ -228,7 +242,7 @@ void edge_use_origin(struct edge *edge, const struct ip_addr *address, uint16_t 
         sim_fail(edge->sim, "the scenario's routes are not valid");
     edge->routes[edge->routes_count++] = &b->routes;
     for (unsigned i = 0; i < edge->workers; i++)
-        if (worker_use_table(edge->worker[i].worker, TABLES_ROUTES, b, edge->routes_count) != TG_OK)
+        if (routes_use(edge, i, &b->routes) != TG_OK)
             sim_fail(edge->sim, "edge.%u refuses the routes", i);
 }
 
