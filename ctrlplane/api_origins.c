@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * /v1/origins: servers that sites get their answers from.
+ * /v1/origins: servers that sites get their answers from. The key of our own certificate for them goes in and
+ * never comes out.
  */
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/model.h"
@@ -7,7 +8,9 @@
 
 static json_t *origin_show(const json_t *value)
 {
-    return json_copy((json_t *)(uintptr_t)value);
+    json_t *o = json_copy((json_t *)(uintptr_t)value);
+    json_object_del(o, "key_pem");
+    return o;
 }
 
 static const struct collection origins = {

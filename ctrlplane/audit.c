@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The audit file of WAF matches. See audit.h.
+ * The audit file of WAF matches, and of origins that TLS does not let us use. See audit.h.
  */
 #include "ctrlplane/audit.h"
 
@@ -100,6 +100,12 @@ json_t *audit_event_json(const struct event *e)
 {
     char id[17], client[PREFIX_TEXT_MAX];
     snprintf(id, sizeof id, "%016llx", (unsigned long long)e->request_id);
+    if (e->kind == EVENT_ORIGIN)
+        return json_pack(
+            "{s:o, s:s, s:o, s:o, s:o, s:i}", "time", time_json(e->wall_ns), "request_id", id,
+            "origin", bytes_json(e->target, e->target_len, sizeof e->target), "message",
+            bytes_json(e->message, e->message_len, sizeof e->message), "host",
+            bytes_json(e->host, e->host_len, sizeof e->host), "status", (int)e->status);
     const char *where = waf_target_name((enum waf_target)e->where);
     json_t *o = json_object();
     json_object_set_new(o, "time", time_json(e->wall_ns));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What compile_certificates and compile_keyservers share: both write into one block.
+ * What compilers share that write into one block: compile_certificates and compile_keyservers, compile_routes and
+ * compile_origins.
  */
 #ifndef CTRLPLANE_COMPILE_PARTS_H
 #define CTRLPLANE_COMPILE_PARTS_H
@@ -26,5 +27,11 @@ void keyservers_emit(const struct keyservers *k, struct tables_certificates *t, 
                      size_t *at);
 /* Does tls/ take them? False: the problem names the first that it refuses ("keyserver"). */
 bool keyservers_check(const struct keyservers *k, struct problem *problem);
+
+/* An origin: the bytes of its strings beside the name; written into its place, strings from *at on; does tls/ take it?
+ * False: the problem names it ("origin"). */
+size_t origin_string_bytes(const json_t *origin);
+void origin_emit(void *block, struct tables_origin *out, const json_t *origin, size_t *at);
+bool origin_check(const char *name, const json_t *origin, struct problem *problem);
 
 #endif

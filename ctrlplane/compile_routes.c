@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Sites and origins -> struct tables_routes: header, sites sorted by host, origins, strings.
  */
-#include "ctrlplane/compile.h"
+#include "ctrlplane/compile_parts.h"
 #include "ctrlplane/model.h"
-#include "ctrlplane/prefix.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,30 +69,9 @@ static int entry_compare(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->host, ((const struct entry *)b)->host);
 }
 
-static struct tables_string string_put(uint8_t *block, size_t *at, const char *text)
+static const json_t *origin_of(const struct routes_build *b, unsigned i)
 {
-    size_t len = strlen(text);
-    struct tables_string s = {(uint32_t)*at, (uint32_t)len};
-    memcpy(block + *at, text, len);
-    *at += len;
-    return s;
-}
-
-static uint32_t member_u32(const json_t *o, const char *name)
-{
-    return (uint32_t)json_integer_value(json_object_get(o, name));
-}
-
-static void origin_emit(struct tables_origin *out, const json_t *origin, uint32_t id)
-{
-    out->id = id;
-    bool good = address_parse(json_string_value(json_object_get(origin, "address")), out->address);
-    tg_assert(good); /* canonical */
-    out->port = (uint16_t)member_u32(origin, "port");
-    out->connections_max = member_u32(origin, "connections_max");
-    out->connect_timeout_ms = member_u32(origin, "connect_timeout_ms");
-    out->response_timeout_ms = member_u32(origin, "response_timeout_ms");
-    out->idle_timeout_ms = member_u32(origin, "idle_timeout_ms");
+    return json_object_get(model_get(b->model, "origins"), b->origins[i]);
 }
 
 static void routes_emit(const struct routes_build *b, struct block *out)
@@ -114,14 +92,14 @@ static void routes_emit(const struct routes_build *b, struct block *out)
     for (unsigned i = 0; i < b->entry_count; i++) {
         const struct entry *e = &b->entries[i];
         sites[i] = (struct tables_site){.id = e->site_id, .flags = e->flags, .origin = e->origin};
-        sites[i].host = string_put(bytes, &at, e->host);
+        sites[i].host = block_put(t, &at, span_from_string(e->host));
         if ((e->flags & TABLES_SITE_DEFAULT) && t->default_site == UINT32_MAX)
             t->default_site = i;
     }
     for (unsigned i = 0; i < b->origin_count; i++) {
-        const json_t *o = json_object_get(model_get(b->model, "origins"), b->origins[i]);
-        origin_emit(&origins[i], o, i + 1);
-        origins[i].name = string_put(bytes, &at, b->origins[i]);
+        origin_emit(t, &origins[i], origin_of(b, i), &at);
+        origins[i].id = i + 1;
+        origins[i].name = block_put(t, &at, span_from_string(b->origins[i]));
     }
     tg_assert(at == out->len);
 }
@@ -135,22 +113,26 @@ bool compile_routes(const json_t *model, struct block *out, struct problem *prob
     b.origin_count = model_keys(model, "origins", origins, TABLES_ORIGINS_MAX);
     unsigned site_count = model_keys(model, "sites", sites, TABLES_SITES_MAX);
     for (unsigned i = 0; i < b.origin_count; i++)
-        b.string_bytes += strlen(origins[i]);
-    bool good = json_object_size(model_get(model, "origins")) <= TABLES_ORIGINS_MAX &&
+        b.string_bytes += strlen(origins[i]) + origin_string_bytes(origin_of(&b, i));
+    bool usable = true,
+         good = json_object_size(model_get(model, "origins")) <= TABLES_ORIGINS_MAX &&
                 json_object_size(model_get(model, "sites")) <= TABLES_SITES_MAX;
     for (unsigned i = 0; good && i < site_count; i++)
         good = site_add(&b, json_object_get(model_get(model, "sites"), sites[i]), i + 1);
-    if (good) {
+    if (good)
+        for (unsigned i = 0; usable && i < b.origin_count; i++)
+            usable = origin_check(b.origins[i], origin_of(&b, i), problem);
+    if (good && usable) {
         qsort(b.entries, b.entry_count, sizeof b.entries[0], entry_compare);
         routes_emit(&b, out);
-    } else {
+    } else if (!good) {
         problem_set(problem, 507, "table-full", "",
                     "more than %u hosts of all sites together, or more than %u origins",
                     TABLES_SITES_MAX, TABLES_ORIGINS_MAX);
     }
     free(sites);
     free(b.entries);
-    return good;
+    return good && usable;
 }
 
 static const char *name_by_id(const json_t *model, const char *collection, unsigned max,

@@ -70,6 +70,8 @@ bool host_canonical(const char *text, char out[256]);
 bool keyserver_address_parse(const char *text, uint8_t address[16], unsigned *port);
 /* An address that a connection can be opened to: not unspecified, multicast or broadcast. */
 bool address_unicast(const uint8_t address[16]);
+/* The member "server_name": a host name in lower case, or an address, as a certificate has it; text NULL: out is "". */
+void server_name_check(const struct fields *f, const char *text, char out[256]);
 /* A string member that must hold a PEM block with this label. */
 const char *fields_pem(const struct fields *f, const char *name, bool required, const char *label);
 /* Read an array member of host names into a new canonical array; NULL with the problem filled

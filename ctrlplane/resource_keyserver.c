@@ -5,7 +5,6 @@
 #include "contract/tables.h"
 #include "ctrlplane/resource.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,24 +80,12 @@ static json_t *addresses_read(const struct fields *f)
     return NULL;
 }
 
-/* A host name or an address, as its certificate has it. */
-static void server_name_check(const struct fields *f, const char *text, char out[256])
-{
-    uint8_t address[16];
-    if (!text)
-        return;
-    if (address_parse(text, address))
-        snprintf(out, 256, "%s", text);
-    else if (text[0] == '*' || text[0] == '[' || !host_canonical(text, out))
-        fields_fault(f, "server_name", "is neither a host name nor an address");
-}
-
 json_t *keyserver_read(const json_t *in, const char *pointer, struct problem *problem)
 {
     static const char *const known[] = {"name",      "addresses", "server_name", "ca_pem",
                                         "chain_pem", "key_pem",   NULL};
     struct fields f = fields_begin(in, pointer, known, problem);
-    char server_name[256] = "";
+    char server_name[256];
     server_name_check(&f, fields_string(&f, "server_name", true, 1, 253), server_name);
     const char *ca = fields_pem(&f, "ca_pem", true, "-----BEGIN CERTIFICATE-----");
     const char *chain = fields_pem(&f, "chain_pem", true, "-----BEGIN CERTIFICATE-----");

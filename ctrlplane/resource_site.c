@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Sites, origins, and the names that they share with certificates. Called by api_sites,
- * api_origins, model.
+ * Sites, and the names that they share with certificates. Called by api_sites and model.
  */
 #include "ctrlplane/resource.h"
 
@@ -124,43 +123,4 @@ json_t *site_read(const json_t *in, const char *pointer, struct problem *problem
     }
     return json_pack("{s:o, s:s, s:b, s:b}", "hosts", hosts, "origin", origin, "waf", waf,
                      "default", is_default);
-}
-
-bool address_unicast(const uint8_t a[16])
-{
-    static const uint8_t zero[16];
-    if (address_is4(a))
-        return a[12] != 0 && a[12] < 224;
-    return a[0] != 0xff && memcmp(a, zero, 16) != 0;
-}
-
-json_t *origin_read(const json_t *in, const char *pointer, struct problem *problem)
-{
-    static const char *const known[] = {"name",
-                                        "address",
-                                        "port",
-                                        "connections_max",
-                                        "connect_timeout_ms",
-                                        "response_timeout_ms",
-                                        "idle_timeout_ms",
-                                        NULL};
-    struct fields f = fields_begin(in, pointer, known, problem);
-    const char *text = fields_string(&f, "address", true, 1, 64);
-    int64_t port = fields_integer(&f, "port", true, 0, 1, 65535);
-    int64_t connections = fields_integer(&f, "connections_max", false, 256, 1, 65535);
-    int64_t connect = fields_integer(&f, "connect_timeout_ms", false, 3000, 10, 600000);
-    int64_t response = fields_integer(&f, "response_timeout_ms", false, 30000, 10, 3600000);
-    int64_t idle = fields_integer(&f, "idle_timeout_ms", false, 60000, 10, 3600000);
-    uint8_t address[16];
-    if (fields_ok(&f) && !address_parse(text, address))
-        fields_fault(&f, "address", "\"%.64s\" is not an IPv4 or IPv6 address", text);
-    else if (fields_ok(&f) && !address_unicast(address))
-        fields_fault(&f, "address", "%s is no address that a connection can be opened to", text);
-    if (!fields_ok(&f))
-        return NULL;
-    char canonical[PREFIX_TEXT_MAX];
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "address", address_text(address, canonical),
-                     "port", (json_int_t)port, "connections_max", (json_int_t)connections,
-                     "connect_timeout_ms", (json_int_t)connect, "response_timeout_ms",
-                     (json_int_t)response, "idle_timeout_ms", (json_int_t)idle);
 }

@@ -9,7 +9,13 @@
 #include <stdbool.h>
 
 /* What tgctl exits with; docs/OPERATIONS.md lists them. */
-enum exit_code { TGCTL_OK = 0, TGCTL_REFUSED = 1, TGCTL_USAGE = 2, TGCTL_NO_CONNECTION = 3 };
+enum exit_code {
+    TGCTL_OK = 0,
+    TGCTL_REFUSED = 1,
+    TGCTL_USAGE = 2,
+    TGCTL_NO_CONNECTION = 3,
+    TGCTL_OPEN = 4
+};
 
 struct client {
     const char *socket; /* path */

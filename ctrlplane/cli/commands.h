@@ -16,6 +16,7 @@ command_run command_rule_add, command_rule_del, command_rule_list;
 command_run command_waf_load, command_waf_list, command_waf_clear;
 command_run command_site_add, command_site_del, command_site_list;
 command_run command_origin_add, command_origin_del, command_origin_list;
+command_run command_origin_addresses, command_origin_audit;
 command_run command_cert_add, command_cert_del, command_cert_list;
 command_run command_keyserver_add, command_keyserver_del, command_keyserver_list;
 command_run command_node_add, command_node_del, command_node_list;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * tgctl site, origin, cert and keyserver: add, del, list.
+ * tgctl site, cert and keyserver: add, del, list.
  */
 #include "ctrlplane/cli/commands.h"
 
@@ -35,49 +35,6 @@ enum exit_code command_site_list(const struct client *client, int argc, char **a
         {"WAF", "waf", NULL},   {"DEFAULT", "default", NULL}, {0},
     };
     return command_list(client, argc, argv, "/v1/sites", columns);
-}
-
-enum exit_code command_origin_add(const struct client *client, int argc, char **argv)
-{
-    struct arg args[] = {{.name = "--address", .required = true},
-                         {.name = "--port", .required = true},
-                         {.name = "--connections"},
-                         {.name = "--connect-timeout"},
-                         {.name = "--response-timeout"},
-                         {.name = "--idle-timeout"},
-                         {0}};
-    const char *name;
-    if (!args_read(argc, argv, args, &name, 1, 1))
-        return TGCTL_USAGE;
-    json_t *body = json_object();
-    command_set_string(body, "address", args_value(args, "--address"));
-    command_set_number_or_string(body, "port", args_value(args, "--port"));
-    command_set_number_or_string(body, "connections_max", args_value(args, "--connections"));
-    command_set_number_or_string(body, "connect_timeout_ms", args_value(args, "--connect-timeout"));
-    command_set_number_or_string(body, "response_timeout_ms",
-                                 args_value(args, "--response-timeout"));
-    command_set_number_or_string(body, "idle_timeout_ms", args_value(args, "--idle-timeout"));
-    return command_put(client, "origin", "/v1/origins", name, body);
-}
-
-enum exit_code command_origin_del(const struct client *client, int argc, char **argv)
-{
-    return command_del(client, argc, argv, "/v1/origins");
-}
-
-enum exit_code command_origin_list(const struct client *client, int argc, char **argv)
-{
-    static const struct column columns[] = {
-        {"NAME", "name", NULL},
-        {"ADDRESS", "address", NULL},
-        {"PORT", "port", NULL},
-        {"CONNECTIONS", "connections_max", NULL},
-        {"CONNECT MS", "connect_timeout_ms", NULL},
-        {"RESPONSE MS", "response_timeout_ms", NULL},
-        {"IDLE MS", "idle_timeout_ms", NULL},
-        {0},
-    };
-    return command_list(client, argc, argv, "/v1/origins", columns);
 }
 
 enum exit_code command_cert_add(const struct client *client, int argc, char **argv)

@@ -36,9 +36,17 @@ static const struct command_entry {
     {{"origin", "add"},
      command_origin_add,
      "NAME --address IP --port PORT [--connections N] [--connect-timeout MS] "
-     "[--response-timeout MS] [--idle-timeout MS]"},
+     "[--response-timeout MS] [--idle-timeout MS] [--tls (--server-name HOST --ca FILE.pem | "
+     "--no-verify) "
+     "[--chain FILE.pem --key FILE.pem]]"},
     {{"origin", "del"}, command_origin_del, "NAME"},
     {{"origin", "list"}, command_origin_list, ""},
+    {{"origin", "addresses"},
+     command_origin_addresses,
+     "--port PORT[,PORT] [--from IP[,IP]] [--format nftables|plain]"},
+    {{"origin", "audit"},
+     command_origin_audit,
+     "[NAME | --address IP --port PORT [--tls] [--server-name HOST]] [--timeout MS]"},
     {{"cert", "add"},
      command_cert_add,
      "NAME [--names HOST[,HOST]] --chain FILE.pem (--key FILE.pem | --keyserver NAME) [--default]"},
@@ -72,9 +80,9 @@ static void usage_print(FILE *out)
         fprintf(out, "  %s%s%s%s%s\n", c->words[0], c->words[1] ? " " : "",
                 c->words[1] ? c->words[1] : "", *c->usage ? " " : "", c->usage);
     }
-    fprintf(out,
-            "\nThe socket is -s, else TIDEGATE_SOCKET, else " SOCKET_DEFAULT ".\n"
-            "Exit codes: 0 done, 1 refused by tidegate-ctl, 2 wrong usage, 3 no connection.\n");
+    fprintf(out, "\nThe socket is -s, else TIDEGATE_SOCKET, else " SOCKET_DEFAULT ".\n"
+                 "Exit codes: 0 done, 1 refused by tidegate-ctl, 2 wrong usage, 3 no connection, "
+                 "4 an origin is open.\n");
 }
 
 /* Take -s and -o out of argv wherever they stand; the rest moves together. -1: wrong. */

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * tgctl origin: add, del, list, and the list of addresses that an origin should let in.
+ */
+#include "ctrlplane/cli/commands.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static bool tls_set(json_t *body, const struct arg args[])
+{
+    if (!command_set_file(body, "ca_pem", args_value(args, "--ca")) ||
+        !command_set_file(body, "chain_pem", args_value(args, "--chain")) ||
+        !command_set_file(body, "key_pem", args_value(args, "--key")))
+        return false;
+    command_set_string(body, "server_name", args_value(args, "--server-name"));
+    if (args_value(args, "--tls"))
+        json_object_set_new(body, "tls", json_true());
+    if (args_value(args, "--no-verify"))
+        json_object_set_new(body, "verify", json_false());
+    return true;
+}
+
+enum exit_code command_origin_add(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {{.name = "--address", .required = true},
+                         {.name = "--port", .required = true},
+                         {.name = "--connections"},
+                         {.name = "--connect-timeout"},
+                         {.name = "--response-timeout"},
+                         {.name = "--idle-timeout"},
+                         {.name = "--tls", .is_flag = true},
+                         {.name = "--server-name"},
+                         {.name = "--ca"},
+                         {.name = "--chain"},
+                         {.name = "--key"},
+                         {.name = "--no-verify", .is_flag = true},
+                         {0}};
+    const char *name;
+    if (!args_read(argc, argv, args, &name, 1, 1))
+        return TGCTL_USAGE;
+    json_t *body = json_object();
+    if (!tls_set(body, args)) {
+        json_decref(body);
+        return TGCTL_USAGE;
+    }
+    command_set_string(body, "address", args_value(args, "--address"));
+    command_set_number_or_string(body, "port", args_value(args, "--port"));
+    command_set_number_or_string(body, "connections_max", args_value(args, "--connections"));
+    command_set_number_or_string(body, "connect_timeout_ms", args_value(args, "--connect-timeout"));
+    command_set_number_or_string(body, "response_timeout_ms",
+                                 args_value(args, "--response-timeout"));
+    command_set_number_or_string(body, "idle_timeout_ms", args_value(args, "--idle-timeout"));
+    return command_put(client, "origin", "/v1/origins", name, body);
+}
+
+enum exit_code command_origin_del(const struct client *client, int argc, char **argv)
+{
+    return command_del(client, argc, argv, "/v1/origins");
+}
+
+enum exit_code command_origin_list(const struct client *client, int argc, char **argv)
+{
+    static const struct column columns[] = {
+        {"NAME", "name", NULL},
+        {"ADDRESS", "address", NULL},
+        {"PORT", "port", NULL},
+        {"TLS", "tls", "-"},
+        {"SERVER NAME", "server_name", "-"},
+        {"CONNECTIONS", "connections_max", NULL},
+        {"CONNECT MS", "connect_timeout_ms", NULL},
+        {"RESPONSE MS", "response_timeout_ms", NULL},
+        {"IDLE MS", "idle_timeout_ms", NULL},
+        {0},
+    };
+    return command_list(client, argc, argv, "/v1/origins", columns);
+}
+
+/* --- who may talk to an origin ------------------------------------------------------------------ */
+
+/* Both families as strings: from the command line, else the fleet's nodes. */
+struct edges {
+    json_t *v4, *v6;
+};
+
+static bool edge_add(struct edges *e, const char *text)
+{
+    unsigned char address[16];
+    if (inet_pton(AF_INET, text, address) == 1)
+        return json_array_append_new(e->v4, json_string(text)) == 0;
+    if (inet_pton(AF_INET6, text, address) == 1)
+        return json_array_append_new(e->v6, json_string(text)) == 0;
+    fprintf(stderr, "tgctl: %.64s: is not an address\n", text);
+    return false;
+}
+
+static bool edges_add_list(struct edges *e, const char *text)
+{
+    json_t *body = json_object(), *item;
+    size_t i;
+    bool good = true;
+    command_set_list(body, "from", text);
+    json_array_foreach(json_object_get(body, "from"), i, item) good =
+        good && edge_add(e, json_string_value(item));
+    json_decref(body);
+    return good;
+}
+
+static enum exit_code edges_add_nodes(struct edges *e, const struct client *client)
+{
+    static const char *const members[] = {"address4", "address6"};
+    json_t *nodes, *node;
+    size_t i;
+    enum exit_code code = client_call(client, "GET", "/v1/nodes", NULL, &nodes);
+    if (code != TGCTL_OK)
+        return code;
+    json_array_foreach(nodes, i, node) for (unsigned m = 0; m < 2; m++)
+    {
+        const char *text = json_string_value(json_object_get(node, members[m]));
+        if (text)
+            (void)edge_add(e, text);
+    }
+    json_decref(nodes);
+    return TGCTL_OK;
+}
+
+static void list_print(const char *before, const json_t *list, const char *after)
+{
+    json_t *item;
+    size_t i;
+    if (json_array_size(list) == 0)
+        return;
+    printf("%s", before);
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        printf("%s%s", i ? ", " : "", json_string_value(item));
+    printf("%s", after);
+}
+
+/* A table of its own, which a later run replaces whole: `nft -f` of this file is one transaction. */
+static void nftables_print(const struct edges *e, const char *ports)
+{
+    printf("# who may open connections to the ports that tidegate fetches from; nft -f FILE\n"
+           "table inet tidegate_origin\n"
+           "delete table inet tidegate_origin\n"
+           "table inet tidegate_origin {\n");
+    list_print("    set edges4 { type ipv4_addr; elements = { ", e->v4, " } }\n");
+    list_print("    set edges6 { type ipv6_addr; elements = { ", e->v6, " } }\n");
+    printf("    chain input {\n"
+           "        type filter hook input priority -10; policy accept;\n"
+           "        iif \"lo\" accept\n");
+    if (json_array_size(e->v4))
+        printf("        tcp dport { %s } ip saddr @edges4 accept\n", ports);
+    if (json_array_size(e->v6))
+        printf("        tcp dport { %s } ip6 saddr @edges6 accept\n", ports);
+    printf("        tcp dport { %s } counter drop\n    }\n}\n", ports);
+}
+
+static enum exit_code edges_find(struct edges *e, const struct client *client, const char *from)
+{
+    if (from)
+        return edges_add_list(e, from) ? TGCTL_OK : TGCTL_USAGE;
+    enum exit_code code = edges_add_nodes(e, client);
+    if (code == TGCTL_OK && json_array_size(e->v4) + json_array_size(e->v6) == 0) {
+        fprintf(stderr,
+                "tgctl: there are no nodes: add them (node add), or name addresses (--from)\n");
+        return TGCTL_REFUSED;
+    }
+    return code;
+}
+
+enum exit_code command_origin_addresses(const struct client *client, int argc, char **argv)
+{
+    struct arg args[] = {
+        {.name = "--format"}, {.name = "--port", .required = true}, {.name = "--from"}, {0}};
+    struct edges edges = {json_array(), json_array()};
+    enum exit_code code = TGCTL_USAGE;
+    if (args_read(argc, argv, args, NULL, 0, 0)) {
+        const char *format = args_value(args, "--format"), *ports = args_value(args, "--port");
+        bool plain = format && strcmp(format, "plain") == 0;
+        if (format && !plain && strcmp(format, "nftables") != 0)
+            fprintf(stderr, "tgctl: --format must be nftables or plain\n");
+        else if (!*ports || ports[strspn(ports, "0123456789,")])
+            fprintf(stderr, "tgctl: --port must be a port, or several with commas\n");
+        else if ((code = edges_find(&edges, client, args_value(args, "--from"))) == TGCTL_OK &&
+                 plain) {
+            list_print("", edges.v4, "\n");
+            list_print("", edges.v6, "\n");
+        } else if (code == TGCTL_OK) {
+            nftables_print(&edges, ports);
+        }
+    }
+    json_decref(edges.v4);
+    json_decref(edges.v6);
+    return code;
+}
