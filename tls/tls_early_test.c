@@ -18,20 +18,28 @@
 
 static struct test_certificate ecdsa;
 
-static struct tls_set *set_make(struct tls_replay *replay, uint16_t node)
+static struct tls_set *set_make_with(struct tls_replay *replay, uint16_t node, uint32_t most,
+                                     bool key_elsewhere)
 {
     const struct tls_policy policy = {.alpn_http1 = true,
                                       .tls12 = true,
-                                      .early_data_max = 8192,
+                                      .early_data_max = most,
                                       .replay = replay,
                                       .node_slot = node};
     struct tls_certificate published =
         test_certificate_publish(&ecdsa, SPAN_LITERAL("a.example"), true);
+    if (key_elsewhere)
+        published.key_pem = SPAN_EMPTY;
     struct tls_set *set;
     unsigned bad;
     char problem[256];
     assert_int_equal(tls_set_create(&published, 1, &policy, &set, &bad, problem), TG_OK);
     return set;
+}
+
+static struct tls_set *set_make(struct tls_replay *replay, uint16_t node)
+{
+    return set_make_with(replay, node, 8192, false);
 }
 
 static uint64_t wall_now(void)
@@ -242,6 +250,59 @@ static void answers_before_finished(void **state)
     tls_replay_free(replay);
 }
 
+/* A node that keeps less now than it did before a restart: a ticket of then may promise too much. */
+static void a_ticket_that_promises_too_much_resumes_only(void **state)
+{
+    struct tls_replay *replay = register_make(wall_now() - 100);
+    struct tls_set *before = set_make(replay, 1), *now = set_make_with(replay, 1, 4096, false);
+    SSL_SESSION *session = ticket_get(before);
+    struct test_bytes flight = {0};
+    flight_capture(session, &flight);
+    assert_int_equal(flight_send(now, &flight), 0);
+    SSL_SESSION_free(session);
+    session = ticket_get(now);
+    flight.at = flight.len = 0;
+    flight_capture(session, &flight);
+    assert_int_equal(flight_send(before, &flight), 18);
+    test_bytes_free(&flight);
+    SSL_SESSION_free(session);
+    tls_set_unref(before);
+    tls_set_unref(now);
+    tls_replay_free(replay);
+}
+
+/* Where the private key lies elsewhere, handshakes run in jobs; a ticket needs no key, and its early data and the
+ * answer to it none either. */
+static void early_data_where_the_key_is_elsewhere(void **state)
+{
+    struct tls_replay *replay = register_make(wall_now() - 100);
+    struct tls_set *local = set_make(replay, 1), *keyless = set_make_with(replay, 1, 8192, true);
+    SSL_SESSION *session = ticket_get(local);
+    struct test_end end = server_make(keyless);
+    struct test_peer peer;
+    size_t n, taken;
+    test_peer_make(&peer, &(struct test_peer_options){.version = TLS1_3_VERSION,
+                                                      .server_name = "a.example",
+                                                      .session = session});
+    assert_int_equal(SSL_write_early_data(peer.ssl, "early", 5, &n), 1);
+    test_peer_drain(&peer, &end.in);
+    end.cut = 7;
+    test_end_turn(&end);
+    assert_int_equal(end.early, 5);
+    assert_int_equal(tls_write(end.conn, SPAN_LITERAL("answer"), &taken), TG_OK);
+    assert_false(tls_handshake_done(end.conn));
+    test_link_run(&peer, &end);
+    assert_true(tls_handshake_done(end.conn));
+    assert_int_equal(peer.got.len, 6);
+    assert_int_equal(SSL_get_early_data_status(peer.ssl), SSL_EARLY_DATA_ACCEPTED);
+    test_peer_free(&peer);
+    test_end_free(&end);
+    SSL_SESSION_free(session);
+    tls_set_unref(local);
+    tls_set_unref(keyless);
+    tls_replay_free(replay);
+}
+
 /* Why it was refused: the counters tell an attack from a client that roams. */
 static void the_reason_is_told(void **state)
 {
@@ -297,6 +358,8 @@ int main(void)
         cmocka_unit_test(a_restarted_node_refuses_until_the_window_is_over),
         cmocka_unit_test(without_a_register_every_replay_counts),
         cmocka_unit_test(answers_before_finished),
+        cmocka_unit_test(a_ticket_that_promises_too_much_resumes_only),
+        cmocka_unit_test(early_data_where_the_key_is_elsewhere),
         cmocka_unit_test(the_reason_is_told),
     };
     return cmocka_run_group_tests(tests, start, stop);

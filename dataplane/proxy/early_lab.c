@@ -50,7 +50,8 @@ struct lab *early_lab(const struct early_node *node, struct lab_config *given)
 {
     struct lab_config config = given ? *given : lab_defaults();
     config.proxy.handshake_timeout = 2 * TG_S;
-    config.proxy.head_timeout = 3 * TG_S;
+    if (!config.proxy.head_timeout)
+        config.proxy.head_timeout = 3 * TG_S;
     struct lab *lab = lab_new(&config);
     early_use(lab, node, EARLY_MAX);
     return lab;

@@ -21,7 +21,7 @@ struct early_node early_node_make(uint16_t slot, uint64_t start_s);
 /* A certificate set of this node comes into force at the lab's edge. */
 void early_use(struct lab *lab, const struct early_node *node, uint32_t early_data_max);
 
-/* A lab whose edge is `node`, with short deadlines: 2 s for a handshake, 3 s for a head. */
+/* A lab whose edge is `node`, with short deadlines: 2 s for a handshake, 3 s for a head if `config` says nothing. */
 struct lab *early_lab(const struct early_node *node, struct lab_config *config);
 
 struct early_client {

@@ -8,6 +8,7 @@
 
 #define GET   "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 #define POST  "POST /p HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
+#define LONG  "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5000\r\n\r\n"
 #define EARLY "\r\nEarly-Data: 1\r\n"
 
 struct fixture {
@@ -54,6 +55,7 @@ static void serve_425(struct lab *lab, struct lab_conn *c)
     while (!c->closed && lab_request(c, &head, &body)) {
         bool marked = http_field_find(&head.view, SPAN_LITERAL("early-data"), 0) >= 0;
         c->served++;
+        c->rate = marked ? lab->arg : 0;
         lab_say_text(c, marked || always ? refusal : lab->answer);
     }
     if (c->peer_fin)
@@ -78,11 +80,14 @@ static void too_early_is_asked_again_after_finished(void **state)
         "HTTP/1.1 425 Too Early\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwait\r\n0\r\n\r\n",
         "HTTP/1.1 425 Too Early\r\nContent-Length: 100\r\n\r\nwait", /* never whole */
         "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n",
     };
     for (unsigned i = 0; i < TG_ARRAY_LEN(refusals); i++) {
         struct fixture f = fixture_425();
         struct early_client e;
         refusal = refusals[i];
+        if (i == 6)
+            f.lab->arg = 1; /* it drips */
         early_begin(f.lab, &e, f.session, GET);
         lab_run(f.lab, TG_S); /* never on its own while still early */
         early_look(&e);
@@ -158,13 +163,14 @@ static void marks_of_another_hop(void **state)
 
 static void never_finished(void **state)
 {
-    static const char *const flights[] = {GET,
-                                          POST,
-                                          GET POST,
-                                          "GET / HT",
-                                          "nonsense\r\n\r\n",
-                                          "GET / HTTP/1.1\r\nHost: a.example\r\n"
-                                          "Connection: close\r\n\r\n"};
+    const char *const flights[] = {lab_padded(LONG, 5000, ""),
+                                   GET,
+                                   POST,
+                                   GET POST,
+                                   "GET / HT",
+                                   "nonsense\r\n\r\n",
+                                   "GET / HTTP/1.1\r\nHost: a.example\r\n"
+                                   "Connection: close\r\n\r\n"};
     for (unsigned i = 0; i < TG_ARRAY_LEN(flights); i++) {
         struct fixture f = fixture_make(NULL);
         struct early_client e;
@@ -219,6 +225,37 @@ static void finished_while_the_origin_thinks(void **state)
     early_expect(&e, "HTTP/1.1 200 OK\r\n");
     lab_run(f.lab, 80 * TG_S); /* idle: closed in order by the keep-alive deadline, not aborted */
     assert_true(e.c->peer_fin);
+    early_end(&e);
+    fixture_end(&f);
+}
+
+/* What waits for Finished has the handshake's time, however short that of a head is. */
+static void waits_longer_than_a_head_may_take(void **state)
+{
+    struct lab_config config = lab_defaults();
+    config.proxy.head_timeout = 300 * TG_MS;
+    struct fixture f = fixture_make(&config);
+    struct early_client e;
+    early_begin(f.lab, &e, f.session, POST);
+    lab_run(f.lab, TG_S);
+    assert_int_equal(lab_count(f.lab, TG_C_proxy_client_timeout), 0);
+    early_go_on(&e);
+    early_expect(&e, "HTTP/1.1 200 OK\r\n");
+    early_end(&e);
+    fixture_end(&f);
+}
+
+/* After Finished a connection that is between two requests lives on, past what the handshake might have taken. */
+static void finished_between_requests(void **state)
+{
+    struct fixture f = fixture_make(NULL);
+    struct early_client e;
+    early_begin(f.lab, &e, f.session, GET);
+    early_go_on(&e);
+    lab_run(f.lab, 10 * TG_S);
+    assert_false(e.c->closed || e.c->peer_fin);
+    early_say(&e, GET);
+    assert_int_equal(origin_served(f.lab), 2);
     early_end(&e);
     fixture_end(&f);
 }
@@ -291,15 +328,20 @@ static void inspected_as_any_other(void **state)
     assert_int_equal(waf_program_open(span_make(blob, len), &program), TG_OK);
     assert_int_equal(waf_worker_prepare(f.lab->waf, program), TG_OK);
     proxy_use_waf(f.lab->proxy, program, 7);
+    f.lab->serve = serve_425; /* asked again: still one inspection */
+    refusal = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n";
+    always = false;
     early_begin(f.lab, &e, f.session,
-                "GET /?q=union+select HTTP/1.1\r\nHost: a.example\r\n\r\n" GET);
+                "GET /?q=union+select HTTP/1.1\r\nHost: a.example\r\n\r\n" GET POST);
     early_expect(&e, "HTTP/1.1 403 ");
-    early_expect(&e, "\r\n\r\nhello"); /* the one behind it is clean */
     assert_int_equal(ring_pop(f.lab->events, events, LAB_EVENTS), 1);
     assert_int_equal(events[0].status, 403);
     assert_int_equal(events[0].early, 1);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(origin_served(f.lab), 1); /* the one behind it is clean */
     early_go_on(&e);
+    early_expect(&e, "\r\n\r\nhello");
+    assert_int_equal(origin_served(f.lab), 3);
+    assert_int_equal(lab_count(f.lab, TG_C_waf_inspected), 3);
     early_say(&e, "GET /?q=union+select HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_int_equal(ring_pop(f.lab->events, events, LAB_EVENTS), 1);
     assert_int_equal(events[0].early, 0);
@@ -407,6 +449,8 @@ int main(void)
         cmocka_unit_test(never_finished),
         cmocka_unit_test(never_finished_with_a_slow_origin),
         cmocka_unit_test(finished_while_the_origin_thinks),
+        cmocka_unit_test(waits_longer_than_a_head_may_take),
+        cmocka_unit_test(finished_between_requests),
         cmocka_unit_test(client_leaves),
         cmocka_unit_test(broken_handshake),
         cmocka_unit_test(inspected_as_any_other),

@@ -281,6 +281,31 @@ static void body_across_the_edge(void **state)
     fixture_end(&f);
 }
 
+/* Early data in crumbs fills frames all the same. */
+static void crumbs(void **state)
+{
+    struct fixture f = fixture_make(NULL);
+    struct early_client e = {.c = lab_connect(f.lab, 443)};
+    struct test_bytes flight = {0};
+    size_t n;
+    early_flight(&e.peer, f.session,
+                 "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2000\r\n\r\n", &flight);
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(SSL_write_early_data(e.peer.ssl, "0123456789", 10, &n), 1);
+    test_peer_drain(&e.peer, &flight);
+    unsigned before = f.lab->node[LAB_EDGE].pool.outstanding;
+    lab_say(e.c, test_bytes_span(&flight));
+    lab_run(f.lab, 100 * TG_MS);
+    assert_true(f.lab->node[LAB_EDGE].pool.outstanding < before + 10);
+    early_look(&e);
+    early_go_on(&e);
+    assert_int_equal(origin_served(f.lab), 1);
+    early_expect(&e, "HTTP/1.1 200 OK\r\n");
+    test_bytes_free(&flight);
+    early_end(&e);
+    fixture_end(&f);
+}
+
 static void byte_by_byte(void **state)
 {
     static const char *const requests[] = {GET, POST GET};
@@ -353,6 +378,7 @@ int main(void)
         cmocka_unit_test(pipelined_in_order),
         cmocka_unit_test(head_across_the_edge),
         cmocka_unit_test(body_across_the_edge),
+        cmocka_unit_test(crumbs),
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(long_answer_and_close),
     };
