@@ -248,7 +248,7 @@ class Fleet:
         subprocess.run(["nsenter", f"--net=/run/netns/{self.client}", "--", "sh", "-c",
                         f"echo {int(on)} >/proc/sys/net/ipv4/tcp_timestamps"], check=True)
 
-    def connect(self, family, timeout=5):
+    def connect(self, family, timeout=20):
         return socket_in(self.client, lambda: socket.create_connection((SERVICE[family], 80), timeout))
 
     def page(self, family):
@@ -295,15 +295,16 @@ class Request:
 
 
 class Flow(threading.Thread):
-    """A transfer of LARGE over one connection, in no less than so many seconds. result: the digest of what arrived; error:
-    how it broke."""
+    """A transfer of LARGE over one connection, in no less than so many seconds, and not to its end before finish.set(). result:
+    the digest of what arrived; error: how it broke."""
 
     def __init__(self, fleet, family, upload, seconds):
         super().__init__(daemon=True)
         self.upload, self.seconds = upload, seconds
         self.result = self.error = None
         self.done = 0
-        self.request = Request(fleet.connect(family, 15))
+        self.finish = threading.Event()
+        self.request = Request(fleet.connect(family, 30))
         self.start()
 
     def run(self):
@@ -317,6 +318,8 @@ class Flow(threading.Thread):
         ahead = began + self.seconds * self.done / LARGE_BYTES - time.monotonic()
         if ahead > 0:
             time.sleep(ahead)
+        if self.done > 0.9 * LARGE_BYTES:
+            self.finish.wait(60)
 
     def receive(self):
         self.request.sock.sendall(b"GET /large HTTP/1.1\r\nHost: fleet.test\r\n\r\n")
