@@ -4,6 +4,7 @@
 #include "ctrlplane/cli/commands.h"
 
 #include <arpa/inet.h>
+#include <stdint.h>
 #include <string.h>
 
 static bool tls_set(json_t *body, const struct arg args[])
