@@ -124,26 +124,41 @@ static bool site_has(const struct site *site, unsigned slot)
     return false;
 }
 
-/* Highest random weight: each slot's for this bucket; of equals the lower slot. */
-static uint16_t bucket_owner(const struct site *site, unsigned bucket, const uint8_t secret[16])
+static uint64_t slot_weight(uint16_t slot, unsigned bucket, const uint64_t key[2])
 {
-    uint64_t key[2], best = 0;
-    uint16_t owner = site->slots[0];
+    const uint8_t input[] = {(uint8_t)(bucket >> 8), (uint8_t)bucket, (uint8_t)(slot >> 8),
+                             (uint8_t)slot};
+    return hash_sip13(key, span_make(input, sizeof input));
+}
+
+/* The site's slots of the highest random weights for this bucket, highest first; of equals the lower slot. The
+ * first is the owner; the second would be if the first were not here, and so on. */
+static void bucket_rank(const struct site *site, unsigned bucket, const uint8_t secret[16],
+                        uint16_t ranked[HISTORY])
+{
+    uint64_t key[2], weights[HISTORY];
+    unsigned count = 0;
     memcpy(key, secret, sizeof key);
+    for (unsigned i = 0; i < HISTORY; i++)
+        ranked[i] = NOBODY;
     for (unsigned i = 0; i < site->count; i++) {
-        const uint8_t input[] = {(uint8_t)(bucket >> 8), (uint8_t)bucket,
-                                 (uint8_t)(site->slots[i] >> 8), (uint8_t)site->slots[i]};
-        uint64_t weight = hash_sip13(key, span_make(input, sizeof input));
-        if (i == 0 || weight > best) {
-            best = weight;
-            owner = site->slots[i];
-        }
+        uint64_t weight = slot_weight(site->slots[i], bucket, key);
+        unsigned at = count;
+        for (; at > 0 && weights[at - 1] < weight; at--)
+            if (at < HISTORY) {
+                weights[at] = weights[at - 1];
+                ranked[at] = ranked[at - 1];
+            }
+        if (at == HISTORY)
+            continue;
+        weights[at] = weight;
+        ranked[at] = site->slots[i];
+        count += count < HISTORY;
     }
-    return owner;
 }
 
 /* The new owner, then those before it that are still here, newest first. before NULL: there were none. */
-static void bucket_emit(uint16_t out[HISTORY], uint16_t owner, const uint16_t before[HISTORY],
+static void bucket_emit(uint16_t out[HISTORY], uint16_t owner, const uint16_t *before,
                         const struct site *site)
 {
     unsigned n = 0;
@@ -155,15 +170,21 @@ static void bucket_emit(uint16_t out[HISTORY], uint16_t owner, const uint16_t be
         out[n++] = NOBODY;
 }
 
-static void buckets_emit(struct tables_owners *t, const struct site *site,
+/* A node that joins its site, or has lost the region, has no history. What it needs of it can be had from the hash: its
+ * own buckets were, and their connections still are, those of whoever has them without it. Of others' buckets it asks
+ * the owner. */
+static void buckets_emit(struct tables_owners *t, const struct site *site, uint32_t our_slot,
                          const struct tables_owners *before)
 {
     /* Buckets of a node that was alone, or of another hash, are other buckets. */
     bool same = before && before->node_count > 0 && before->bucket_count == t->bucket_count &&
                 memcmp(before->bucket_secret, t->bucket_secret, sizeof t->bucket_secret) == 0;
-    for (unsigned i = 0; i < t->bucket_count; i++)
-        bucket_emit(t->owners[i], bucket_owner(site, i, t->bucket_secret),
-                    same ? before->owners[i] : NULL, site);
+    for (unsigned i = 0; i < t->bucket_count; i++) {
+        uint16_t ranked[HISTORY];
+        bucket_rank(site, i, t->bucket_secret, ranked);
+        const uint16_t *guess = ranked[0] == our_slot ? ranked : NULL;
+        bucket_emit(t->owners[i], ranked[0], same ? before->owners[i] : guess, site);
+    }
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -239,7 +260,7 @@ static void fleet_emit(const json_t *model, const struct compile_node *self, str
     t->flags = fleet_setting_forward(model_get(model, "fleet")) ? 0 : TABLES_OWNERS_KEEP;
     keys_emit(t, self->secrets);
     nodes_emit(t, nodes, self->config->node_site, &site);
-    buckets_emit(t, &site, self->before);
+    buckets_emit(t, &site, self->config->node_slot, self->before);
 }
 
 bool compile_owners(const json_t *model, const struct compile_node *self, struct block *out)

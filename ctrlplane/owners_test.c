@@ -43,6 +43,12 @@ static int setup(void **state)
     return 0;
 }
 
+static void we_are(unsigned slot)
+{
+    config.node_slot = slot;
+    config.ports[0].addresses[0].address[15] = (uint8_t)slot;
+}
+
 static json_t *with_node(json_t *model, unsigned slot, unsigned site)
 {
     char name[16];
@@ -219,11 +225,11 @@ static void shares_are_even_and_all_nodes_agree(void **state)
     }
     for (unsigned slot = 1; slot <= 8; slot++)
         assert_in_range(share[slot], n / 8 * 8 / 10, n / 8 * 12 / 10);
-    config.node_slot = 6; /* the same at another node of the site */
-    config.ports[0].addresses[0].address[15] = 6;
+    we_are(6); /* the same at another node of the site */
     struct block theirs = compiled(model, NULL);
     assert_int_equal(ours.len, theirs.len);
-    assert_memory_equal(ours.bytes, theirs.bytes, ours.len);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(owners_of(ours)->owners[i][0], owners_of(theirs)->owners[i][0]);
     block_free(&ours);
     block_free(&theirs);
     json_decref(model);
@@ -245,8 +251,7 @@ static void a_node_that_comes_takes_its_share_only(void **state)
             continue;
         }
         assert_int_equal(after[0], 5);
-        assert_int_equal(after[1], before[0]);
-        assert_int_equal(after[2], 0xffff);
+        assert_memory_equal(&after[1], before, 3 * sizeof before[0]);
         moved++;
     }
     assert_in_range(moved, n / 5 * 8 / 10, n / 5 * 12 / 10);
@@ -302,6 +307,57 @@ static void four_owners_are_kept_newest_first(void **state)
     json_decref(model);
 }
 
+/* What the others of its site know from their history, a node that joins them knows from the hash. */
+static void a_node_that_joins_knows_whose_its_buckets_were(void **state)
+{
+    json_t *model = site_of(1, 5);
+    struct block before = compiled(model, NULL);
+    model = with_node(model, 6, 3);
+    struct block theirs = compiled(model, owners_of(before));
+    we_are(6);
+    struct block ours = compiled(model, NULL);
+    unsigned taken = 0, n = owners_of(ours)->bucket_count;
+    for (unsigned i = 0; i < n; i++) {
+        const uint16_t *row = owners_of(ours)->owners[i];
+        assert_int_equal(row[0], owners_of(theirs)->owners[i][0]);
+        if (row[0] != 6) { /* whoever has it knows its past */
+            assert_int_equal(row[1], 0xffff);
+            continue;
+        }
+        taken++;
+        assert_int_equal(row[1], owners_of(theirs)->owners[i][1]);
+        assert_int_equal(row[1], owners_of(before)->owners[i][0]);
+        for (unsigned j = 2; j < 4; j++) {
+            assert_in_range(row[j], 1, 5);
+            assert_int_not_equal(row[j], row[j - 1]);
+        }
+        assert_int_not_equal(row[3], row[1]);
+    }
+    assert_in_range(taken, n / 6 * 8 / 10, n / 6 * 12 / 10);
+    block_free(&before);
+    block_free(&theirs);
+    block_free(&ours);
+    json_decref(model);
+}
+
+/* Of two nodes, either one's buckets were the other's; a site of one has no past. */
+static void a_small_site_has_short_rows(void **state)
+{
+    json_t *model = with_node(with_node(model_new(), 1, 3), 2, 4);
+    struct block one = compiled(model, NULL);
+    model = with_node(model, 3, 3);
+    struct block two = compiled(model, NULL);
+    for (unsigned i = 0; i < owners_of(one)->bucket_count; i++) {
+        const uint16_t *row = owners_of(two)->owners[i];
+        assert_int_equal(owners_of(one)->owners[i][1], 0xffff);
+        assert_int_equal(row[1], row[0] == 1 ? 3 : 0xffff);
+        assert_int_equal(row[2], 0xffff);
+    }
+    block_free(&one);
+    block_free(&two);
+    json_decref(model);
+}
+
 /* A node that was alone had other buckets; another bucket secret makes others, too. */
 static void other_buckets_have_no_history(void **state)
 {
@@ -312,8 +368,9 @@ static void other_buckets_have_no_history(void **state)
     block_free(&joined);
     secrets.bucket[0]++;
     joined = compiled(model, owners_of(fresh));
-    for (unsigned i = 0; i < owners_of(joined)->bucket_count; i++)
-        assert_int_equal(owners_of(joined)->owners[i][1], 0xffff);
+    block_free(&fresh);
+    fresh = compiled(model, NULL);
+    assert_memory_equal(joined.bytes, fresh.bytes, fresh.len);
     block_free(&joined);
     block_free(&alone);
     block_free(&fresh);
@@ -343,6 +400,8 @@ int main(void)
         TEST(a_node_that_comes_takes_its_share_only),
         TEST(a_node_that_goes_is_forgotten),
         TEST(four_owners_are_kept_newest_first),
+        TEST(a_node_that_joins_knows_whose_its_buckets_were),
+        TEST(a_small_site_has_short_rows),
         TEST(other_buckets_have_no_history),
         TEST(the_largest_fleet_fits),
     };
