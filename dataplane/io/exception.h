@@ -27,8 +27,7 @@
 #include "base/stats.h"
 #include "io/exception_police.h"
 
-/* Rings: the bursts of their class (exception_police.c), and room for what comes while the thread sleeps;
- * 3.1 MB a worker, and 0.8 MB for the kernel's frames. */
+/* Rings: the bursts of their class (exception_police.c), and what comes while the thread sleeps; 3.1 MB a worker, and 0.8 MB for the kernel's frames. */
 #define EXCEPTION_CONTROL_ENTRIES 1024
 #define EXCEPTION_REST_ENTRIES    1024
 /* The kernel's frames, to us; when it is full they wait in the TAP's own queue. */

@@ -8,13 +8,16 @@
 
 #include "base/buf.h"
 
-/* Each has a bucket of its own, so that no flood of one kind starves another. */
+/* Each has a bucket of its own, so that no flood of one kind starves another. What must come from the link
+ * itself proves it by a hop limit of 255, which no router passes on (RFC 5082): a flood from afar at BGP's
+ * port does not reach the bucket of a neighbour that uses TTL security. */
 enum exception_kind {
-    EXCEPTION_BFD, /* UDP 3784, 3785, 4784 (RFC 5881, RFC 5883): what is late here takes a route away */
-    EXCEPTION_ROUTING, /* BGP: TCP 179 at either end */
-    EXCEPTION_LINK,    /* ARP; neighbour discovery, router advertisements, group membership */
-    EXCEPTION_ERROR,   /* ICMP errors: path MTU */
-    EXCEPTION_OTHER,   /* the control plane's and the operator's own: etcd, ssh, ping */
+    EXCEPTION_BFD, /* UDP 3784, 3785 from the link (RFC 5881 s5): when it is late, a route goes */
+    EXCEPTION_ROUTING, /* BGP from the link: TCP 179 at either end */
+    EXCEPTION_FAR, /* BGP without TTL security, or over several hops; BFD likewise: UDP 4784 (RFC 5883) */
+    EXCEPTION_LINK,  /* ARP; neighbour discovery, router advertisements, group membership */
+    EXCEPTION_ERROR, /* ICMP errors: path MTU */
+    EXCEPTION_OTHER, /* the control plane's and the operator's own: etcd, ssh, ping */
     EXCEPTION_KINDS,
 };
 

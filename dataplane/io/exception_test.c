@@ -156,7 +156,7 @@ static void a_flood_is_policed_and_bgp_goes_on(void **state)
     for (uint32_t i = 0; i < 1000; i++)
         punt(f, 0, 179, i, TG_S);
     assert_int_equal(count_of(f, 0, TG_C_exception_policed_control),
-                     1010 - exception_grant(EXCEPTION_ROUTING).burst);
+                     1010 - exception_grant(EXCEPTION_FAR).burst);
 }
 
 /* Nobody takes: the ring fills at the granted rate, then drops and counts. */
