@@ -25,7 +25,9 @@ fleet_environment() {
     for site in "${sites[@]}"; do
         name=TIDEGATE_${site^^}
         export "${name}_ADDRESS4=${site_own4[$site]}" "${name}_ADDRESS6=${site_own6[$site]}"
-        export "${name}_KERNEL4=${site_kernel4[$site]}" "${name}_SOCKET=$run_dir/$site/control/socket"
+        export "${name}_KERNEL4=${site_kernel4[$site]}" "${name}_KERNEL6=${site_kernel6[$site]}"
+        export "${name}_KERNEL_DEVICE=${site_kernel_device[$site]}"
+        export "${name}_ROUTER4=${site_router4[$site]}" "${name}_ROUTER6=${site_router6[$site]}" "${name}_SOCKET=$run_dir/$site/control/socket"
         export "${name}_ROUTER=${site_router[$site]}" "${name}_AUDIT=$run_dir/log/audit-$site.jsonl"
     done
 }

@@ -7,10 +7,10 @@
 # exception TAP tgx0, which has the kernel's address. Site b runs the build without DPDK: its program in the driver
 # leaves what is not ours to the kernel, whose address is on the veth itself.
 
-declare -A site_build=([a]=xdp [b]=xdp)
-declare -A site_device=([a]=xdp [b]=xdp)
-declare -A site_program=([a]=tidegate-xdp [b]=tidegate-xdp)
-declare -A site_kernel_device=([a]=eth0 [b]=eth0)
+declare -A site_build=([a]=release [b]=xdp)
+declare -A site_device=([a]=af-xdp [b]=xdp)
+declare -A site_program=([a]=tidegate [b]=tidegate-xdp)
+declare -A site_kernel_device=([a]=tgx0 [b]=eth0)
 declare -A site_own4=([a]=198.51.100.17 [b]=198.51.100.33) site_own6=([a]=2001:db8:a::17 [b]=2001:db8:b::33)
 declare -A site_kernel4=([a]=198.51.100.18 [b]=198.51.100.34) site_kernel6=([a]=2001:db8:a::18 [b]=2001:db8:b::34)
 declare -A site_router4=([a]=198.51.100.30 [b]=198.51.100.46) site_router6=([a]=2001:db8:a::30 [b]=2001:db8:b::46)

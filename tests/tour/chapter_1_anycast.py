@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Both sites announce the same addresses by BGP. The route flips under living connections; packets that reach the wrong
 site go through the tunnel to their owner."""
+import signal
+import socket
 import statistics
 import time
 
 import flows
-from fleet import SERVICE4, run, wait_for
+from fleet import SERVICE4, inside, run, run_in, wait_for
 from frame import Outcome, check
 from packets import Wire, altered, is_tunnel4
 
@@ -194,4 +196,58 @@ def only_site(fleet):
         check(wait_for(lambda: fleet.route_is("a"), 15), "the route does not come back")
 
 
-CLAIMS = [flips, without_timestamps, forged, bird_restart]
+def page(address):
+    return run("curl", "-fsS", "-o", "/dev/null", "--max-time", "1", f"http://{address}/", check_status=False).returncode == 0
+
+
+def kernel_refuses(address):
+    """A kernel answers for a port that nobody listens on."""
+    try:
+        socket.create_connection((address, 9), 2).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def exception(fleet):
+    """BIRD runs over the exception TAP; when tidegate is killed, BFD over it ends, and the route with it"""
+    fleet.move("a")
+    with fleet.a.counting() as counters:
+        with inside("r1"):
+            refused = sum(kernel_refuses(fleet.a.kernel["4"]) for _ in range(3))
+    check(refused == 3 and counters["exception_in"] >= 3 and counters["exception_out"] >= 3,
+          f"the kernel answered {refused} of 3, by the TAP {counters['exception_in']} in, {counters['exception_out']} out")
+    started = time.monotonic()
+    fleet.a.tidegate.stop(signal.SIGKILL)
+    try:
+        check(wait_for(lambda: fleet.route_is("b"), 15, 0.001), "tidegate at site a is dead, and its router still sends there")
+        took = (time.monotonic() - started) * 1000
+        check(page(SERVICE4), "no page by way of site b")
+    finally:
+        fleet.a.tidegate_start()
+    check(wait_for(lambda: fleet.route_is("a"), 20), "site a is back, but not its route")
+    check(wait_for(lambda: page(fleet.a.address4), 10, 0.1), "site a does not serve after its start")
+    check(took < 3000, f"the route went after {took:.0f} ms, so by BGP's hold time and not by BFD")
+    stays = kernel_interface_stays(fleet)
+    return Outcome(f"packets for the kernel's address go to it by the TAP; tidegate killed: route away after {took:.0f} ms, "
+                   f"the next page comes from site b", stays,
+                   f"exception_in {counters['exception_in']}, exception_out {counters['exception_out']} around 3 connections to a closed port of the kernel's")
+
+
+def kernel_interface_stays(fleet):
+    """The control: site b's route lies on an interface of the kernel's, which outlives its tidegate."""
+    fleet.b.tidegate.stop(signal.SIGKILL)
+    try:
+        time.sleep(3)
+        shown = run_in("r2", "ip", "route", "get", SERVICE4).stdout
+        check(f"via {fleet.b.address4} " in shown, f"site b's route went, too: {shown}")
+        check(not page(fleet.b.address4), "a page came from a dead site")
+    finally:
+        fleet.b.tidegate_start()
+    check(wait_for(lambda: page(fleet.b.address4), 10, 0.1), "site b does not serve after its start")
+    return "site b's route lies on a veth, which outlives tidegate: still announced after 3 s, and no page comes"
+
+
+CLAIMS = [flips, without_timestamps, forged, bird_restart, exception]

@@ -85,8 +85,8 @@ def malformed(fleet):
     for site in fleet.sites:
         counters, asking = flood(site, packets)
         check(asking.all_well(), f"site {site.name} under malformed SYNs: {asking.answers}")
-        seen[site.name] = sum(counters[name] for name in ("tcp_bad_segment", "net_tcp_offset", "net_tcp_port"))
-        check(seen[site.name] > 0.9 * len(packets), f"site {site.name} counted {seen[site.name]} of {len(packets)}")
+        seen[site.name] = sum(counters[name] for name in ("tcp_bad_segment", "net_tcp_offset", "net_tcp_port", "steer_drop"))
+        check(seen[site.name] > 0.9 * len(packets), f"site {site.name} dropped {seen[site.name]} of {len(packets)}")
         if site is fleet.b:
             in_driver = counters["io_driver_drops"]
             check(in_driver == seen["b"], f"of {seen['b']} bad segments {in_driver} ended in the driver")

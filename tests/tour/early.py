@@ -4,6 +4,7 @@ an origin that counts what is executed, and replays of what was recorded."""
 import http.server
 import os
 import socket
+import socketserver
 import subprocess
 import threading
 import time
@@ -36,8 +37,11 @@ class CountingOrigin:
             def log_message(self, *_):
                 pass
 
+        class Server(http.server.ThreadingHTTPServer):
+            server_bind = socketserver.TCPServer.server_bind  # HTTPServer's asks DNS for its own name
+
         with inside("origin"):
-            self.server = http.server.ThreadingHTTPServer((address, port), Handler)
+            self.server = Server((address, port), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

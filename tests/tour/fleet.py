@@ -117,6 +117,9 @@ class Site:
         self.socket = os.environ[prefix + "SOCKET"]
         self.audit = os.environ[prefix + "AUDIT"]
         self.router = os.environ[prefix + "ROUTER"]
+        self.gateways = os.environ[prefix + "ROUTER4"], os.environ[prefix + "ROUTER6"]
+        self.kernel = {word: os.environ[prefix + "KERNEL" + more] for word, more in
+                       (("4", "4"), ("6", "6"), ("DEVICE", "_DEVICE"))}
         self.tidegate = Program(f"tidegate-{name}")
         self.ctl = Program(f"ctl-{name}")
         self.bird = Program(f"bird-{name}")
@@ -150,6 +153,29 @@ class Site:
             return found
         wait_for(look, seconds, 0.02)
         return found[0] if found else None
+
+    def tidegate_start(self):
+        """The data plane again: ready, its kernel's addresses on the TAP that it makes, the tables in force."""
+        log = f"{RUN}/log/{self.tidegate.name}.log"
+        begun = os.path.getsize(log)
+        self.tidegate.start()
+
+        def said_ready():
+            with open(log) as file:
+                file.seek(begun)
+                return "tidegate: ready" in file.read()
+        check(wait_for(said_ready, 30), f"{self.tidegate.name} is not ready")
+        device = self.kernel["DEVICE"]
+        if device != "eth0":
+            check(wait_for(lambda: run_in(f"site-{self.name}", "ip", "link", "show", device, check_status=False).returncode == 0,
+                           5), f"{device} is not there")
+            for words in (("address", "add", self.kernel["4"] + "/28", "dev", device),
+                          ("-6", "address", "add", self.kernel["6"] + "/64", "dev", device, "nodad"),
+                          ("link", "set", device, "up"), ("route", "replace", "default", "via", self.gateways[0]),
+                          ("-6", "route", "replace", "default", "via", self.gateways[1])):
+                run_in(f"site-{self.name}", "ip", *words)
+        check(wait_for(lambda: self.tgctl("status", check_status=False).returncode == 0 and
+                       self.status()["workers_alive"] == 1, 20, 0.05), f"{self.ctl.name} does not find the new data plane")
 
     def birdc(self, *words):
         done = run("birdc", "-s", f"{RUN}/bird/{self.name}.ctl", *words)

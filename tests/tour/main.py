@@ -5,7 +5,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-CHAPTERS = ["chapter_1_anycast", "chapter_2_xdp", "chapter_3_proxy", "chapter_4_keyless", "chapter_5_early_data"]
+CHAPTERS = ["chapter_1_anycast", "chapter_2_xdp", "chapter_3_proxy", "chapter_4_keyless", "chapter_5_early_data",
+            "chapter_6_bypass", "chapter_7_appliance"]
 USAGE = """usage: sudo scripts/run --fleet -- scripts/tour [CHAPTER NUMBER]...
 
 Plays the seven chapters of the article on the fleet, or those named, each experiment with its control, and prints what
