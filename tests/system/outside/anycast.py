@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A fleet of two sites with one service address, behind one router whose routes are flipped by hand, in namespaces that it
-makes. Site a: the DPDK build on a TAP (so it runs in the router's namespace). Site b: the build without DPDK on a veth.
-Used by test_fleet.py. Root.
+makes. Site 1: node a, the DPDK build on a TAP (so it runs in the router's namespace). Site 2: node b, the build without
+DPDK on a veth. Node c may join site 1. Used by test_fleet.py. Root.
 
     client  198.51.100.1 ---- .254  router ---- TAP tgfa ---- 10.91.0.1  site a \\  203.0.113.80
-            2001:db8:2::1    ::fe   origin :8080                                 }  2001:db8:5::80, the service
+            2001:db8:2:1::1  ::fe   origin :8080                                 }  2001:db8:5::80, the service
                                            ---- veth      ---- 10.92.0.1 site b /
 """
 import ctypes
@@ -34,6 +34,7 @@ import hashlib, http.server, random, socket
 LARGE = random.Random(1).randbytes({LARGE_BYTES})
 class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -79,18 +80,19 @@ def socket_in(netns, make):
 class Site:
     """A tidegate and its tidegate-ctl."""
 
-    def __init__(self, fleet, name, number, build, device, netns):
-        self.fleet, self.name, self.number, self.build, self.netns = fleet, name, number, build, netns
+    def __init__(self, fleet, name, number, site, build, device, router_device, netns):
+        self.fleet, self.name, self.number, self.site, self.build, self.netns = fleet, name, number, site, build, netns
+        self.router_device = router_device
         self.own = {4: f"10.9{number}.0.1", 6: f"2001:db8:{number}::1"}
         self.gateway = {4: f"10.9{number}.0.254", 6: f"2001:db8:{number}::fe"}
         self.folder = os.path.join(fleet.folder, name)
         os.mkdir(self.folder)
         self.socket = os.path.join(self.folder, "ctl.sock")
         self.config = os.path.join(self.folder, "tidegate.conf")
-        self.programs = []
+        self.programs, self.starts = [], 0
         with open(self.config, "w") as file:
             file.write(f"""
-node = {{ name = "{name}"; slot = {number}; site = {number}; secrets = "{fleet.secrets}"; }};
+node = {{ name = "{name}"; slot = {number}; site = {site}; secrets = "{fleet.secrets}"; }};
 region = "{self.folder}/region";
 arena_mb = 16;
 workers = 2;
@@ -118,12 +120,13 @@ control = {{ socket = "{self.socket}"; state = "{self.folder}/state"; audit = "{
             return file.read()
 
     def start_edge(self):
+        self.starts += 1
         self.edge = self.program("tidegate", os.path.join(self.build, "dataplane/tidegate"), "-c", self.config)
 
     def edge_ready(self):
         """tidegate says that it is ready"""
         assert self.edge.poll() is None, self.log("tidegate")[-2000:]
-        return "tidegate: ready" in self.log("tidegate")
+        return self.log("tidegate").count("tidegate: ready") == self.starts
 
     def start_control(self):
         self.control = self.program("ctl", os.path.join(BUILD, "ctrlplane/tidegate-ctl"), "-c", self.config)
@@ -139,6 +142,11 @@ control = {{ socket = "{self.socket}"; state = "{self.folder}/state"; audit = "{
                               capture_output=True, text=True, timeout=20)
         assert not check or done.returncode == 0, f"{self.name}: tgctl {' '.join(words)}: {done.stderr}"
         return done
+
+    def applied(self):
+        """the fleet's owners are in force on both workers"""
+        owners = json.loads(self.tgctl("status").stdout)["generations"]["owners"]
+        return owners["applied"] == [owners["current"]] * 2
 
     def generation(self):
         return json.loads(self.tgctl("status").stdout)["generations"]["owners"]["current"]
@@ -168,6 +176,7 @@ class Fleet:
     def __init__(self):
         self.prefix = f"tgf-{os.getpid()}"
         self.router, self.client = f"{self.prefix}-router", f"{self.prefix}-client"
+        self.namespaces = [self.router, self.client, f"{self.prefix}-b", f"{self.prefix}-c"]
         self.sites, self.origin = [], None
 
     def ip(self, netns, *commands):
@@ -179,21 +188,21 @@ class Fleet:
                 f"link set {device} up")
 
     def net_up(self):
-        site_b = f"{self.prefix}-b"
-        for netns in (self.router, self.client, site_b):
+        for netns in self.namespaces:
             subprocess.run(["ip", "netns", "add", netns], check=True)
             self.ip(netns, "link set lo up")
         subprocess.run(["nsenter", f"--net=/run/netns/{self.router}", "--", "sh", "-c",
                         "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"], check=True)
-        for device, netns, peer in (("client", self.client, "eth0"), ("tgfb1", site_b, "tgfb0")):
-            self.ip(self.router, f"link add {device} type veth peer name {peer} netns {netns}")
-        # AF_XDP wants whole checksums
-        subprocess.run(["nsenter", f"--net=/run/netns/{self.router}", "--", "ethtool", "-K", "tgfb1", "tx", "off"],
-                       check=True, capture_output=True)
+        self.ip(self.router, f"link add client type veth peer name eth0 netns {self.client}")
+        for name in "bc":
+            self.ip(self.router, f"link add tgf{name}1 type veth peer name tgf{name}0 netns {self.prefix}-{name}")
+            self.ip(f"{self.prefix}-{name}", f"link set tgf{name}0 up")
+            # AF_XDP wants whole checksums
+            subprocess.run(["nsenter", f"--net=/run/netns/{self.router}", "--", "ethtool", "-K", f"tgf{name}1", "tx", "off"],
+                           check=True, capture_output=True)
         self.address(self.router, "client", "198.51.100.254/24", "2001:db8:2:1::fe/64")
         self.address(self.client, "eth0", "198.51.100.1/24", "2001:db8:2:1::1/64")
         self.ip(self.client, "route add default via 198.51.100.254", "route add default via 2001:db8:2:1::fe")
-        self.ip(site_b, "link set tgfb0 up")
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="tidegate-anycast.")
@@ -210,21 +219,35 @@ class Fleet:
         subprocess.run([os.path.join(BUILD, "ctrlplane/tgctl"), "fleet", "keygen", "--out", self.secrets], check=True,
                        capture_output=True)
         self.net_up()
-        self.sites = [Site(self, "a", 1, BUILD, "net_tap0,iface=tgfa", self.router),
-                      Site(self, "b", 2, BUILD_XDP, "tgfb0", f"{self.prefix}-b")]
+        self.sites = [Site(self, "a", 1, 1, BUILD, "net_tap0,iface=tgfa", "tgfa", self.router),
+                      Site(self, "b", 2, 2, BUILD_XDP, "tgfb0", "tgfb1", f"{self.prefix}-b")]
         for site in self.sites:
             site.start_edge()
         self.origin = subprocess.Popen(["nsenter", f"--net=/run/netns/{self.router}", "--", "/usr/bin/python3", "-c",
                                         ORIGIN_PROGRAM])
-        for site, device in zip(self.sites, ("tgfa", "tgfb1")):
-            wait_for(site.edge_ready)
-            self.address(self.router, device, f"{site.gateway[4]}/24", f"{site.gateway[6]}/64")
-            site.start_control()
+        for site in self.sites:
+            self.connect_site(site)
         for site in self.sites:
             wait_for(site.control_ready)
             self.configure(site)
         self.flip(0)
         wait_for(lambda: self.page(4) and self.page(6))
+
+    def connect_site(self, site):
+        wait_for(site.edge_ready)
+        self.address(self.router, site.router_device, f"{site.gateway[4]}/24", f"{site.gateway[6]}/64")
+        site.start_control()
+
+    def join(self):
+        """Another node at the first site; all are told of it."""
+        self.sites.append(Site(self, "c", 3, 1, BUILD_XDP, "tgfc0", "tgfc1", f"{self.prefix}-c"))
+        site = self.sites[-1]
+        site.start_edge()
+        self.connect_site(site)
+        wait_for(site.control_ready)
+        self.configure(site)
+        for other in self.sites[:-1]:
+            self.tell(other)
 
     def configure(self, site):
         for family, more in ((4, ["--default"]), (6, [])):
@@ -235,12 +258,15 @@ class Fleet:
     def tell(self, site):
         """All nodes to one of them."""
         for node in self.sites:
-            site.tgctl("node", "add", node.name, "--slot", str(node.number), "--site", str(node.number), "--address4",
+            site.tgctl("node", "add", node.name, "--slot", str(node.number), "--site", str(node.site), "--address4",
                        node.own[4], "--address6", node.own[6])
 
-    def flip(self, to):
-        """The router's routes to the service lead to this site."""
+    def flip(self, to, on_link=False):
+        """The router's routes to the service lead to this node; on_link: by the service address's own ARP and ND."""
         site = self.sites[to]
+        if on_link:
+            self.ip(self.router, *(f"route replace {SERVICE[family]} dev {site.router_device}" for family in (4, 6)))
+            return
         self.ip(self.router, f"route replace {SERVICE[4]}/32 via {site.own[4]}",
                 f"route replace {SERVICE[6]}/128 via {site.own[6]}")
 
@@ -263,7 +289,7 @@ class Fleet:
         if self.origin:
             self.origin.kill()
             self.origin.wait()
-        for netns in (self.router, self.client, f"{self.prefix}-b"):
+        for netns in self.namespaces:
             subprocess.run(["ip", "netns", "del", netns], capture_output=True)
 
     def __exit__(self, *error):
