@@ -9,10 +9,10 @@ from packets import Asking, Wire, malformed_syns, spoofed_udp, syns
 
 NUMBER = 2
 TITLE = "XDP: floods end in the driver"
-CODE = ["dataplane/io/io_xdp.bpf.c", "dataplane/io/io_xdp.c", "dataplane/filter/filter.c"]
+CODE = ["dataplane/io/io_xdp.bpf.c", "dataplane/io/io_xdp.c", "dataplane/filter/filter.c", "dataplane/tcp/tcp_cookie.c"]
 FLOOD = 20000
 SYNS, SYNS_PER_SECOND = 60000, 20000
-COOKIES_SENT, COOKIES_TAKEN = "tcp_cookies_sent", "tcp_cookies_taken"
+COOKIES_SENT, COOKIES_TAKEN = "tcp_syn_cookies_sent", "tcp_syn_cookies_accepted"
 
 
 def libraries(program):
