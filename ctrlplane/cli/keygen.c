@@ -35,9 +35,10 @@ static bool secrets_print(FILE *out)
           "can take over the\n"
           "# fleet's connections: mode 600, and never into a repository. To change the key of a "
           "use, put the new\n"
-          "# one behind the old one on all nodes, then in front, then take the old one out, each "
-          "time with a\n"
-          "# restart of tidegate-ctl and tidegate; ids of syn keys are even and odd in turn.\n",
+          "# one behind the old one on all nodes, then in front on all, then take the old one out, "
+          "each time with\n"
+          "# a restart of tidegate-ctl (ticket: of tidegate). Ids of syn keys are even and odd in "
+          "turn.\n",
           out);
     good &= secret_print(out, "owner  = ( { id = 1; secret = \"", "\"; } );\n");
     good &= secret_print(out, "syn    = ( { id = 1; secret = \"", "\"; } );\n");

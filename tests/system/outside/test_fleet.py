@@ -5,6 +5,7 @@ and dropped."""
 import hashlib
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -147,6 +148,50 @@ def test_without_control_planes_and_over_their_restart(fleet):
     assert [site.generation() for site in fleet.sites] == before
     for request in idle:
         assert request.get("/")
+
+
+def keys_set(fleet, *generations):
+    """The secrets file gets these keys for owners, SYN cookies and the tunnel, the first to make new ones with; then the
+    nodes get them one after the other, while the route flips."""
+    with open(fleet.secrets) as file:
+        text = file.read()
+    for use in ("owner", "syn", "tunnel"):
+        keys = ", ".join(f'{{ id = {number}; secret = "{hashlib.md5(f"{use}{number}".encode()).hexdigest()}"; }}'
+                         for number in generations)
+        text = re.sub(rf"^{use} *=.*$", f"{use} = ( {keys} );", text, flags=re.M)
+    with open(fleet.secrets, "w") as file:
+        file.write(text)
+    for site in fleet.sites:
+        site.control_end()
+        site.start_control()
+        wait_for(site.control_ready)
+        wait_for(site.applied)
+        yield
+
+
+def test_keys_change_under_living_connections(fleet):
+    """The new key behind the old, then in front, then alone: what lives under the old one lives until that is gone."""
+    for _ in keys_set(fleet, 1):
+        pass
+    old = idle_connections(fleet)
+    more = More(*fleet.sites)
+    for generations in ((1, 2), (2, 1)):
+        for _ in keys_set(fleet, *generations):
+            for to in (1, 0):
+                fleet.flip(to)
+                for request in old:
+                    assert request.get("/")
+    new = idle_connections(fleet)
+    for _ in keys_set(fleet, 2):
+        for to in (1, 0):
+            fleet.flip(to)
+            for request in new:
+                assert request.get("/")
+    assert more("steer_rst") == 0 and more("steer_tunnel_key") == 0 and more("steer_tunnel_bad_mac") == 0
+    fleet.flip(1)
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):  # of site a; its key is gone
+        old[0].get("/")
+    assert old[2].get("/"), "and of site b, where the route leads"
 
 
 def test_a_node_that_left_is_no_friend(fleet):
