@@ -70,7 +70,7 @@ bool context_policy_server(SSL_CTX *ctx, const struct tls_policy *policy)
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     if (policy->alpn_http1)
         SSL_CTX_set_alpn_select_cb(ctx, alpn_choose, NULL);
-    if (policy->early_data_max && !early_set_up(ctx, policy))
+    if (!early_set_up(ctx, policy))
         return false;
     return SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1;
 }

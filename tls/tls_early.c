@@ -56,13 +56,23 @@ static int early_allow(SSL *ssl, void *arg)
     return answer == REPLAY_NEW;
 }
 
+/* Early data that is refused is skipped, not an error: so much of it as a ticket of another node, or of ours
+ * before a restart, may have promised (bytes; the most that the configuration takes). What is accepted is bounded by
+ * the ticket's own promise, which early_allow compares with the policy. */
+#define EARLY_SKIP_MAX 65536
+
 bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy)
 {
+    uint32_t most =
+        policy->early_data_max > EARLY_SKIP_MAX ? policy->early_data_max : EARLY_SKIP_MAX;
+    if (SSL_CTX_set_recv_max_early_data(ctx, most) != 1)
+        return false;
+    if (policy->early_data_max == 0)
+        return true;
     /* tickets stay stateless: libssl's own guard needs a session cache shared by all workers */
     SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
     SSL_CTX_set_allow_early_data_cb(ctx, early_allow, NULL);
-    return SSL_CTX_set_max_early_data(ctx, policy->early_data_max) == 1 &&
-           SSL_CTX_set_recv_max_early_data(ctx, policy->early_data_max) == 1;
+    return SSL_CTX_set_max_early_data(ctx, policy->early_data_max) == 1;
 }
 
 enum tls_early tls_early_answer(const struct tls_conn *conn)

@@ -271,6 +271,41 @@ static void a_ticket_that_promises_too_much_resumes_only(void **state)
     tls_replay_free(replay);
 }
 
+/* As much as any node promises, at a node that takes less or none: skipped to the last byte, never an alert. */
+static void refused_early_data_is_skipped(void **state)
+{
+    static const uint32_t takes[] = {0, 1, 4096, 16384};
+    static uint8_t data[60000];
+    struct tls_replay *replay = register_make(wall_now() - 100);
+    struct tls_set *large = set_make_with(replay, 1, 65536, false);
+    SSL_SESSION *session = ticket_get(large);
+    for (unsigned i = 0; i < TG_ARRAY_LEN(takes); i++) {
+        struct tls_set *small = set_make_with(replay, 1, takes[i], false);
+        struct test_end end = server_make(small);
+        struct test_peer peer;
+        size_t at = 0, n;
+        test_peer_make(&peer, &(struct test_peer_options){.version = TLS1_3_VERSION,
+                                                          .server_name = "a.example",
+                                                          .session = session});
+        for (; at < sizeof data; at += n)
+            assert_int_equal(SSL_write_early_data(peer.ssl, data, sizeof data - at, &n), 1);
+        test_link_run(&peer, &end);
+        assert_int_equal(peer.error, 0);
+        assert_true(tls_handshake_done(end.conn));
+        assert_int_equal(tls_early_answer(end.conn), TLS_EARLY_REFUSED);
+        test_peer_write(&peer, "again", 5);
+        test_link_run(&peer, &end);
+        assert_int_equal(end.got.len, 5);
+        assert_int_equal(end.early, 0);
+        test_peer_free(&peer);
+        test_end_free(&end);
+        tls_set_unref(small);
+    }
+    SSL_SESSION_free(session);
+    tls_set_unref(large);
+    tls_replay_free(replay);
+}
+
 /* Where the private key lies elsewhere, handshakes run in jobs; a ticket needs no key, and its early data and the
  * answer to it none either. */
 static void early_data_where_the_key_is_elsewhere(void **state)
@@ -359,6 +394,7 @@ int main(void)
         cmocka_unit_test(without_a_register_every_replay_counts),
         cmocka_unit_test(answers_before_finished),
         cmocka_unit_test(a_ticket_that_promises_too_much_resumes_only),
+        cmocka_unit_test(refused_early_data_is_skipped),
         cmocka_unit_test(early_data_where_the_key_is_elsewhere),
         cmocka_unit_test(the_reason_is_told),
     };

@@ -51,7 +51,7 @@ bool tickets_set_up(struct tls_set *set, const struct tls_policy *policy);
 
 /* Note the flight's name (its first PSK binder); called for every ClientHello, before anything is verified. */
 void early_note(SSL *ssl);
-/* Let a context accept early data under the policy; false without memory. */
+/* Let a context accept early data under the policy, and skip what it refuses; false without memory. */
 bool early_set_up(SSL_CTX *ctx, const struct tls_policy *policy);
 /* Write this node's name into a ticket that is being made. */
 bool early_ticket_stamp(const struct tls_conn *conn, SSL_SESSION *session);
