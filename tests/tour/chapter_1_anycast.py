@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Both sites announce the same addresses by BGP. The route flips under living connections; packets that reach the wrong
 site go through the tunnel to their owner."""
+import os
+import re
 import signal
 import socket
 import statistics
 import time
 
 import flows
-from fleet import SERVICE4, inside, run, run_in, wait_for
+from fleet import RUN, SERVICE4, inside, run, run_in, wait_for
 from frame import Outcome, check
 from packets import Wire, altered, is_tunnel4
 
@@ -250,4 +252,43 @@ def kernel_interface_stays(fleet):
     return "site b's route lies on a veth, which outlives tidegate: still announced after 3 s, and no page comes"
 
 
-CLAIMS = [flips, without_timestamps, forged, bird_restart, exception]
+def busy(program, seconds=2.0):
+    """Share of a processor that a program takes, all its threads."""
+    def ticks():
+        with open(f"/proc/{program.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+    before = ticks()
+    time.sleep(seconds)
+    return (ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def idle_sleep(site, value):
+    """A new tidegate with another setting."""
+    path = f"{RUN}/tidegate-{site.name}.conf"
+    with open(path) as file:
+        text = file.read()
+    changed = re.sub(r"^idle_sleep = \w+;", f"idle_sleep = {value};", text, flags=re.M)
+    check(f"idle_sleep = {value};" in changed, "the configuration says nothing of idle_sleep")
+    with open(path, "w") as file:
+        file.write(changed)
+    site.tidegate.stop()
+    site.tidegate_start()
+
+
+def idle(fleet):
+    """An idle node sleeps, so that two nodes, etcd, four BIRDs and the client share two processors"""
+    shares = {site.name: busy(site.tidegate) for site in fleet.sites}
+    check(max(shares.values()) < 0.5, f"idle nodes take {shares} of a processor")
+    idle_sleep(fleet.b, "false")
+    try:
+        polling = busy(fleet.b.tidegate)
+    finally:
+        idle_sleep(fleet.b, "true")
+    check(polling > 3 * shares["b"], f"without the sleep it takes {polling:.2f} of a processor, with it {shares['b']:.2f}")
+    check(wait_for(lambda: page(fleet.b.address4), 10, 0.1), "site b does not serve after its start")
+    return Outcome(f"idle tidegate takes {shares['a']:.0%} of a processor at site a, {shares['b']:.0%} at site b",
+                   f"idle_sleep = false at site b: {polling:.0%}")
+
+
+CLAIMS = [flips, without_timestamps, forged, bird_restart, exception, idle]
