@@ -251,6 +251,30 @@ def test_tap_and_routes_go_with_tidegate(kind):
         wait_for(gone, 5)
 
 
+def test_tap_down_and_deleted():
+    """What the operator does to the interface costs the kernel its traffic, and tidegate nothing."""
+    with Lab("af-xdp", number=3) as lab:
+        lab.ip("kernel", "link", "set", TAP, "down")
+        lab.run("router", "/usr/bin/python3", "-c", PING.replace("settimeout(5)", "settimeout(0.3)"), KERNEL4, check=False)
+
+        def refused():
+            """frames that the TAP did not take"""
+            return lab.counters().get("exception_refused", 0) > 0
+        wait_for(refused, 5)
+        assert lab.page(OURS4) == "200"
+        lab.ip("kernel", "link", "set", TAP, "up")
+        assert python(lab, "router", PING, KERNEL4) == "5"
+        lab.ip("kernel", "link", "delete", TAP)
+
+        def told():
+            """the log says that the interface has been deleted"""
+            return f"interface {TAP} has been deleted" in lab.log("tidegate.log")
+        wait_for(told, 5)
+        assert lab.page(OURS4) == "200" and lab.page(OURS6) == "200"
+        lab.tidegate.terminate()
+        assert lab.tidegate.wait(10) == 0
+
+
 # BFD counts a peer as dead after 5 x 300 ms: a test must not hang on a busy machine's moods, and 1.5 s of silence
 # would be a real failure.
 BIRD = """
