@@ -108,13 +108,17 @@
     X(tcp_timed_out, "connections given up after retransmissions")                                 \
     X(tcp_no_connection, "segments for no connection")                                             \
     X(tcp_no_listener, "SYNs for a port that nobody listens on")                                   \
-    X(tcp_backlog_full, "SYNs dropped: half-open limit")                                           \
+    X(tcp_backlog_full, "SYNs dropped: half-open limit, and no SYN cookie possible")               \
     X(tcp_full, "connections refused: connection table full")                                      \
     X(tcp_bad_options, "segments dropped: malformed options")                                      \
     X(tcp_bad_segment, "segments dropped: illegal flags")                                          \
     X(tcp_out_of_window, "segments dropped: outside the window")                                   \
     X(tcp_paws, "segments dropped: PAWS")                                                          \
     X(tcp_bad_ack, "segments dropped: ACK of data never sent")                                     \
+    X(tcp_syn_cookies_sent, "SYNs answered with a SYN cookie: half-open limit")                    \
+    X(tcp_syn_cookies_accepted, "connections made of a SYN cookie's ACK")                          \
+    X(tcp_syn_cookies_bad, "ACKs that were no SYN cookie's, while some were out")                  \
+    X(tcp_syn_cookies_limited, "SYN cookies' ACKs dropped: too many a second")                     \
     X(tcp_challenge_ack, "challenge ACKs sent (RFC 5961)")                                         \
     X(tcp_duplicate, "segments without new data")                                                  \
     X(tcp_out_of_order, "segments queued out of order")                                            \

@@ -49,12 +49,12 @@ struct lab {
 };
 
 static inline enum steer_claim node_claim(const void *arg, const struct ip_tuple *tuple,
-                                          uint32_t hash, const uint32_t *ack)
+                                          uint32_t hash, const struct tcp_segment *s)
 {
     const struct node *n = arg;
     if (!n->owns || memcmp(&n->owned, tuple, sizeof *tuple) != 0)
         return STEER_STRANGER;
-    return ack && *ack == n->odd_ack ? STEER_DOUBTFUL : STEER_OURS;
+    return s && s->flags & TCP_ACK && s->ack == n->odd_ack ? STEER_DOUBTFUL : STEER_OURS;
 }
 
 static inline void neighbours_learn(struct lab *l, struct node *n)

@@ -20,7 +20,7 @@ enum steer_claim {
     STEER_DOUBTFUL, /* one of this tuple, but the segment does not fit it: half open, because the client's
                      * SYN came by here and by another node; in TIME-WAIT, or left over, while the client
                      * has used its port again at another node */
-    STEER_OURS,
+    STEER_OURS, /* or the answer to a SYN cookie of ours, which is a connection's before there is one */
 };
 
 struct steer {
@@ -37,9 +37,9 @@ struct steer {
      * that the fleet was built from. */
     const struct fleet *fleet;
     struct steer_limits *limits; /* written by steer_forward */
-    /* This worker's flow table. ack: of the segment; NULL: it has none, or it is no segment. */
+    /* This worker's flow table. segment: NULL when the packet only quotes one. */
     enum steer_claim (*claim)(const void *arg, const struct ip_tuple *tuple, uint32_t hash,
-                              const uint32_t *ack);
+                              const struct tcp_segment *segment);
     const void *claim_arg;
     int64_t wall_offset_ns; /* CLOCK_REALTIME minus worker clock, as of this turn */
 };

@@ -115,8 +115,7 @@ enum buf_verdict steer_fleet_tcp(const struct steer *steer, struct buf *b)
     struct tcp_segment s = wire_tcp(b);
     if ((s.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
         return syn_arrives(steer, b, &tuple);
-    enum steer_claim claim =
-        steer->claim(steer->claim_arg, &tuple, b->rx_hash, s.flags & TCP_ACK ? &s.ack : NULL);
+    enum steer_claim claim = steer->claim(steer->claim_arg, &tuple, b->rx_hash, &s);
     if (claim == STEER_OURS)
         return BUF_LOCAL;
     struct ladder_answer answer;

@@ -2,7 +2,7 @@
  * The stack as a whole: creation and end, handles, the flow look-up, lists, events. Everything that is
  * allocated is allocated in tcp_create.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_cookie.h"
 #include <stdlib.h>
 
 #define WINDOW_DEFAULT     262144u
@@ -78,6 +78,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     tcp->rcv_scale = window_scale_for(tcp->config.receive_window_max);
     tcp->segments_max = tcp->config.send_buffer_max / FRAME_CHARGE + 32;
     prng_seed(&tcp->prng, config->seed);
+    tcp_cookie_init(tcp);
     tcp->next_port = (uint16_t)prng_below(&tcp->prng, 16384);
     enum tg_err err = tcp_allocate(tcp);
     if (err != TG_OK) {

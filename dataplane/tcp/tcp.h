@@ -121,6 +121,10 @@ bool tcp_owns(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash
  * just given. Else the tuple may be another node's by now, and only if it is not, ours to judge. */
 bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack);
 
+/* True when a segment that belongs to no connection here answers a SYN cookie of this worker. */
+bool tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
+                const struct tcp_segment *segment);
+
 /* --- opening ---------------------------------------------------------------------------------- */
 
 /* Accept SYNs for a port on any of our addresses. `tag` comes back in TCP_EV_ACCEPTED. */

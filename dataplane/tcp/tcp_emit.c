@@ -142,7 +142,7 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     bool answer = pcb->state == TCP_S_SYN_RECEIVED;
     struct tcp_options o = {
         .has_mss = true,
-        .mss = tcp_mss_offer(tcp, pcb),
+        .mss = tcp_mss_offer(tcp, &pcb->tuple.remote, pcb->mtu),
         .has_wscale = !answer || tcp_has(pcb, TCP_F_WSCALE),
         .wscale = tcp->rcv_scale,
         .has_timestamps = !answer || tcp_has(pcb, TCP_F_TIMESTAMPS),

@@ -2,7 +2,7 @@
  * Segments in: RFC 9293 s3.10.7 in its own order and with its numbers. Called by the worker with a
  * burst; records events and marks connections dirty; sends only what belongs to no connection.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_cookie.h"
 
 /* --- answers --------------------------------------------------------------------------------------- */
 
@@ -64,11 +64,24 @@ void tcp_refuse(struct tcp *tcp, const struct tcp_rx *rx)
     tcp_emit_stateless(tcp, &rst, rx->now);
 }
 
+static void synchronised_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
+
 /* --- CLOSED and LISTEN (s3.10.7.1, s3.10.7.2) -------------------------------------------------------- */
 
 static bool tuple_is_land(const struct ip_tuple *t)
 {
     return t->local_port == t->remote_port && ip_addr_equal(&t->local, &t->remote);
+}
+
+/* An ACK for no connection may be the answer to a SYN cookie. */
+static bool cookie_arrives(struct tcp *tcp, struct tcp_rx *rx)
+{
+    struct tcp_pcb *pcb;
+    if (!tcp_cookie_take(tcp, rx, &pcb))
+        return false;
+    if (pcb)
+        synchronised_arrives(tcp, pcb, rx);
+    return true;
 }
 
 static void nobody_arrives(struct tcp *tcp, struct tcp_rx *rx)
@@ -96,6 +109,8 @@ static void nobody_arrives(struct tcp *tcp, struct tcp_rx *rx)
         tcp_open_passive(tcp, rx, listener, NULL);
         return;
     }
+    if (cookie_arrives(tcp, rx))
+        return;
     stats_count(tcp->stats, syn ? TG_C_tcp_no_listener : TG_C_tcp_no_connection);
     tcp_refuse(tcp, rx);
 }

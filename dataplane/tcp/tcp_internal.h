@@ -4,6 +4,7 @@
  *
  *   tcp_in         one segment through RFC 9293 s3.10.7, in its order; calls
  *     tcp_open       SYN for a listener, SYN-SENT, becoming established
+ *     tcp_cookie     SYN for a listener that is full, and the ACK that comes back
  *     tcp_ack        snd_una, send window, round-trip time        -> tcp_loss, tcp_sack, tcp_cong
  *     tcp_reassembly payload into the receive queue
  *     tcp_timewait   the 32-byte records that outlive connections
@@ -19,6 +20,7 @@
 #include "base/hash.h"
 #include "base/pool.h"
 #include "tcp/tcp.h"
+#include "tcp/tcp_cookie_state.h"
 #include "tcp/tcp_options.h"
 
 #define TCP_LISTENERS_MAX 64
@@ -229,6 +231,7 @@ struct tcp {
     tg_ns challenge_ns; /* start of the current second's budget */
     tg_ns now;          /* of the last call that brought one */
     struct prng prng;
+    struct tcp_cookies cookies;
 };
 
 #define TCP_FLOW_TW 0x80000000u
@@ -375,8 +378,10 @@ void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
 void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* Effective payload size from peer_mss, mtu and timestamps. */
 void tcp_mss_update(struct tcp_pcb *pcb);
-/* The MSS that we offer to a path of this mtu. */
-uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* The MTU of the path to a peer as far as it is known before the first segment. */
+uint16_t tcp_path_mtu(const struct tcp *tcp, const struct ip_addr *remote);
+/* The MSS that we offer to a peer over a path of this mtu. */
+uint16_t tcp_mss_offer(const struct tcp *tcp, const struct ip_addr *remote, uint16_t mtu);
 
 /* --- tcp_owner.c ------------------------------------------------------------------------------- */
 /* ISN and timestamp offset of a tuple (RFC 6528 s3, RFC 7323 s5.4), where there is no fleet. */

@@ -3,6 +3,7 @@
  * (tcp_listen, tcp_connect) and by tcp_in. Sends nothing itself: it marks SYNs as wished, tcp_out
  * sends them.
  */
+#include "tcp/tcp_cookie.h"
 #include "tcp/tcp_owner.h"
 
 #define PORT_FIRST     32768u /* ephemeral range without pick_port: Linux's */
@@ -11,14 +12,14 @@
 
 /* --- segment size ------------------------------------------------------------------------------------ */
 
-static uint32_t ip_bytes(const struct tcp_pcb *pcb)
+static uint32_t ip_bytes(const struct ip_addr *remote)
 {
-    return ip_addr_is4(&pcb->tuple.remote) ? IP4_BYTES : IP6_BYTES;
+    return ip_addr_is4(remote) ? IP4_BYTES : IP6_BYTES;
 }
 
-uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb)
+uint16_t tcp_mss_offer(const struct tcp *tcp, const struct ip_addr *remote, uint16_t mtu)
 {
-    uint32_t mss = pcb->mtu - ip_bytes(pcb) - TCP_BYTES - tcp_reserve_of(tcp, &pcb->tuple.remote);
+    uint32_t mss = mtu - ip_bytes(remote) - TCP_BYTES - tcp_reserve_of(tcp, remote);
     if (tcp->config.mss_max)
         mss = u32_min(mss, tcp->config.mss_max);
     return (uint16_t)mss;
@@ -27,14 +28,14 @@ uint16_t tcp_mss_offer(const struct tcp *tcp, const struct tcp_pcb *pcb)
 /* RFC 6691: the option does not count TCP options, so every segment gives up room for them. */
 void tcp_mss_update(struct tcp_pcb *pcb)
 {
-    uint32_t mss = u32_min(pcb->peer_mss, pcb->mtu - ip_bytes(pcb) - TCP_BYTES);
+    uint32_t mss = u32_min(pcb->peer_mss, pcb->mtu - ip_bytes(&pcb->tuple.remote) - TCP_BYTES);
     if (tcp_has(pcb, TCP_F_TIMESTAMPS))
         mss -= TCP_TIMESTAMPS_BYTES;
     pcb->mss = (uint16_t)mss;
 }
 
 /* A port's MTU is at least the floor; without a route there is none, and nothing will leave anyway. */
-static uint16_t path_mtu(const struct tcp *tcp, const struct ip_addr *remote)
+uint16_t tcp_path_mtu(const struct tcp *tcp, const struct ip_addr *remote)
 {
     uint32_t floor = ip_addr_is4(remote) ? TCP_MTU_FLOOR4 : TCP_MTU_FLOOR6;
     return (uint16_t)u32_max(net_mtu(tcp->net, remote), floor);
@@ -144,9 +145,13 @@ void tcp_unlisten(struct tcp *tcp, uint16_t port)
 void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
                       const struct tcp_floor *floor)
 {
-    if (tcp->half_open >= tcp->config.half_open_max) {
-        stats_count(tcp->stats, TG_C_tcp_backlog_full);
-        return; /* SYN cookies will answer here */
+    if (tcp_cookie_due(tcp)) {
+        /* a cookie cannot start above a former connection's numbers: that client asks again */
+        if (floor)
+            stats_count(tcp->stats, TG_C_tcp_backlog_full);
+        else
+            tcp_cookie_answer(tcp, rx);
+        return;
     }
     struct tcp_pcb *pcb = tcp_pcb_new(tcp);
     if (!pcb)
@@ -155,7 +160,7 @@ void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_liste
     pcb->hash = rx->hash;
     pcb->tag = listener->tag;
     pcb->flags |= TCP_F_PASSIVE;
-    pcb->mtu = path_mtu(tcp, &rx->tuple.remote);
+    pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
     if (tcp_pcb_attach(tcp, pcb) != TG_OK) {
         tcp_pcb_free(tcp, pcb);
         return;
@@ -233,7 +238,7 @@ enum tg_err tcp_connect(struct tcp *tcp, const struct ip_addr *local, const stru
     pcb->tuple = tuple;
     pcb->hash = hash;
     pcb->user = user;
-    pcb->mtu = path_mtu(tcp, remote);
+    pcb->mtu = tcp_path_mtu(tcp, remote);
     err = tcp_pcb_attach(tcp, pcb);
     if (err != TG_OK) {
         tcp_pcb_free(tcp, pcb);

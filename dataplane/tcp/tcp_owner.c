@@ -18,6 +18,7 @@
 void tcp_use_owner(struct tcp *tcp, const struct tcp_owner *owner)
 {
     tcp->has_owner = owner != NULL;
+    tcp->cookies.minute = UINT64_MAX; /* other keys from now on */
     if (owner)
         tcp->owner = *owner;
 }

@@ -64,12 +64,13 @@ static enum tg_err worker_build_tcp(struct worker *w)
 }
 
 static enum steer_claim worker_claim(const void *tcp, const struct ip_tuple *tuple, uint32_t hash,
-                                     const uint32_t *ack)
+                                     const struct tcp_segment *segment)
 {
     uint32_t flow;
     if (!tcp_owns(tcp, tuple, hash, &flow))
-        return STEER_STRANGER;
-    return !ack || tcp_expects(tcp, flow, *ack) ? STEER_OURS : STEER_DOUBTFUL;
+        return segment && tcp_awaits(tcp, tuple, segment) ? STEER_OURS : STEER_STRANGER;
+    bool has_ack = segment && segment->flags & TCP_ACK;
+    return !has_ack || tcp_expects(tcp, flow, segment->ack) ? STEER_OURS : STEER_DOUBTFUL;
 }
 
 static void worker_build_steer(struct worker *w)

@@ -58,7 +58,7 @@ static struct buf *frame_make(struct buf_pool *pool, struct buf *b, bool outer4)
 
 /* Of three connections one is ours, and one perhaps. */
 static enum steer_claim claim(const void *arg, const struct ip_tuple *tuple, uint32_t hash,
-                              const uint32_t *ack)
+                              const struct tcp_segment *segment)
 {
     return (enum steer_claim)(tuple->remote_port % 3);
 }

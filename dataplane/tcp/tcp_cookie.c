@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * See tcp_cookie.h.
+ */
+#include "tcp/tcp_cookie.h"
+#include "tcp/tcp_owner.h"
+
+#define COOKIE_MINUTE   (60 * TG_S) /* a key's time; at most OWNER_KEYS of them are believed */
+#define COOKIE_LIFE     (OWNER_KEYS * COOKIE_MINUTE)
+#define COOKIE_ACCEPTS  1024u /* connections from cookies a second and worker, at least ... */
+#define COOKIE_FRACTION 4u    /* ... or this part of all connections that there may be */
+#define COOKIE_NO_SCALE 0u
+#define FLOOD_FRACTION  4u /* a flood is over when this part of the half-open limit is free again */
+
+void tcp_cookie_init(struct tcp *tcp)
+{
+    struct tcp_cookies *c = &tcp->cookies;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(c->alone); i++) {
+        const uint8_t label[2] = {'C', (uint8_t)i};
+        c->alone[i] = hash_sip24(tcp->config.isn_key, span_make(label, sizeof label));
+    }
+    c->minute = UINT64_MAX;
+}
+
+bool tcp_cookie_due(struct tcp *tcp)
+{
+    struct tcp_cookies *c = &tcp->cookies;
+    uint32_t most = tcp->config.half_open_max, few = most - most / FLOOD_FRACTION;
+    c->flooded = tcp->half_open >= (c->flooded ? few : most);
+    return c->flooded;
+}
+
+/* --- keys --------------------------------------------------------------------------------------- */
+
+/* The minute's key: the secret never signs anything itself. */
+static struct owner_key minute_key(const uint64_t secret[2], uint64_t minute)
+{
+    struct owner_key key = {.id = (uint32_t)minute};
+    for (unsigned half = 0; half < 2; half++) {
+        const uint64_t in[2] = {minute, half};
+        key.secret[half] = hash_sip24(secret, span_make(in, sizeof in));
+    }
+    return key;
+}
+
+/* How many secrets are believed: the first signs. 0: a fleet without SYN keys. */
+static unsigned secret_count(const struct tcp *tcp)
+{
+    return tcp->has_owner ? tcp->owner.me.syn.count : 1;
+}
+
+/* Who we are to cookies under secret number i: to the fleet, or to nobody, with keys of our own. */
+static void identity_make(const struct tcp *tcp, unsigned i, uint64_t minute,
+                          struct owner_identity *me)
+{
+    const uint64_t *alone = tcp->cookies.alone;
+    const uint64_t *secret = tcp->has_owner ? tcp->owner.me.syn.key[i].secret : alone;
+    if (tcp->has_owner) {
+        *me = tcp->owner.me;
+    } else {
+        *me = (struct owner_identity){.owner = {.count = 1}};
+        me->owner.key[0] = (struct owner_key){.secret = {alone[1], alone[0]}};
+    }
+    me->syn.count = minute ? OWNER_KEYS : 1;
+    me->syn.key[0] = minute_key(secret, minute);
+    if (minute)
+        me->syn.key[1] = minute_key(secret, minute - 1);
+}
+
+/* The first secret's, made once a minute. */
+static const struct owner_identity *identity_of(struct tcp *tcp, tg_ns now)
+{
+    struct tcp_cookies *c = &tcp->cookies;
+    uint64_t minute = now / COOKIE_MINUTE;
+    if (c->minute != minute)
+        identity_make(tcp, 0, minute, &c->me);
+    c->minute = minute;
+    return &c->me;
+}
+
+/* --- SYN in, SYN-ACK out -------------------------------------------------------------------------- */
+
+/* What is negotiated when both sides have it. No ECN: this stack does not offer it. */
+static struct owner_syn syn_of(const struct tcp_rx *rx)
+{
+    const struct tcp_options *o = &rx->options;
+    bool is4 = ip_addr_is4(&rx->tuple.remote);
+    uint16_t mss = o->has_mss ? o->mss : is4 ? TCP_MSS_DEFAULT4 : TCP_MSS_DEFAULT6;
+    return (struct owner_syn){
+        .mss = mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : mss,
+        .wscale = o->has_wscale ? o->wscale : COOKIE_NO_SCALE,
+        .has_wscale = o->has_wscale,
+        .sack = o->sack_permitted,
+        .timestamps = o->has_timestamps,
+    };
+}
+
+void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx)
+{
+    if (secret_count(tcp) == 0) {
+        stats_count(tcp->stats, TG_C_tcp_backlog_full);
+        return;
+    }
+    const struct owner_identity *me = identity_of(tcp, rx->now);
+    struct owner_syn syn = syn_of(rx);
+    struct owner_cookie cookie = owner_syn_encode(me, &rx->tuple, rx->seg.seq, &syn);
+    const struct tcp_options options = {
+        .has_mss = true,
+        .mss = tcp_mss_offer(tcp, &rx->tuple.remote, tcp_path_mtu(tcp, &rx->tuple.remote)),
+        .has_wscale = syn.has_wscale,
+        .wscale = tcp->rcv_scale,
+        .has_timestamps = syn.timestamps,
+        .ts_value = cookie.ts_base,
+        .ts_echo = rx->options.ts_value,
+        .sack_permitted = syn.sack,
+    };
+    const struct tcp_stateless answer = {
+        .tuple = &rx->tuple,
+        .seq = cookie.isn,
+        .ack = rx->seg.seq + 1,
+        .flags = TCP_SYN | TCP_ACK,
+        .window = (uint16_t)u32_min(tcp->config.receive_window_max, 65535),
+        .options = &options,
+    };
+    tcp->cookies.sent_ns = rx->now;
+    tcp->cookies.any = true;
+    stats_count(tcp->stats, TG_C_tcp_syn_cookies_sent);
+    tcp_emit_stateless(tcp, &answer, rx->now);
+}
+
+/* --- ACK in, connection out ------------------------------------------------------------------------ */
+
+/* A flood that has found out how to complete handshakes meets a budget a second. */
+static bool accept_allowed(struct tcp *tcp, tg_ns now)
+{
+    struct tcp_cookies *c = &tcp->cookies;
+    if (now - c->second_ns >= TG_S || c->second_ns == 0) {
+        c->second_ns = now;
+        c->accepts_left = u32_max(COOKIE_ACCEPTS, tcp->config.connections_max / COOKIE_FRACTION);
+    }
+    if (c->accepts_left == 0)
+        return false;
+    c->accepts_left--;
+    return true;
+}
+
+/* The sequence state as the handshake would have left it. */
+static void numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    pcb->iss = pcb->ts_mark = rx->seg.ack - 1;
+    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = rx->seg.ack;
+    pcb->ts_offset = rx->options.has_timestamps ? rx->options.ts_echo : 0;
+    pcb->irs = rx->seg.seq - 1;
+    pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq;
+    pcb->rcv_adv = pcb->rcv_nxt + u32_min(tcp->config.receive_window_max, 65535);
+    pcb->syn_ns = rx->now;
+}
+
+static void options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct owner_syn *syn,
+                         const struct tcp_rx *rx)
+{
+    pcb->peer_mss = syn->mss;
+    if (syn->has_wscale) {
+        pcb->flags |= TCP_F_WSCALE;
+        pcb->snd_scale = syn->wscale;
+        pcb->rcv_scale = tcp->rcv_scale;
+    }
+    if (syn->timestamps) {
+        pcb->flags |= TCP_F_TIMESTAMPS;
+        pcb->ts_recent = rx->options.ts_value;
+        pcb->ts_recent_ns = rx->now;
+    }
+    if (syn->sack)
+        pcb->flags |= TCP_F_SACK;
+    tcp_mss_update(pcb);
+}
+
+static void window_take(struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    pcb->snd_wnd = pcb->snd_wnd_max = (uint32_t)rx->seg.window << pcb->snd_scale;
+    pcb->snd_wl1 = rx->seg.seq;
+    pcb->snd_wl2 = rx->seg.ack;
+}
+
+static struct tcp_pcb *connection_make(struct tcp *tcp, const struct tcp_rx *rx, uint32_t tag,
+                                       const struct owner_syn *syn)
+{
+    struct tcp_pcb *pcb = tcp_pcb_new(tcp);
+    if (!pcb)
+        return NULL;
+    pcb->tuple = rx->tuple;
+    pcb->hash = rx->hash;
+    pcb->tag = tag;
+    pcb->flags |= TCP_F_PASSIVE | TCP_F_OWNER;
+    pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
+    if (tcp_pcb_attach(tcp, pcb) != TG_OK) {
+        tcp_pcb_free(tcp, pcb);
+        return NULL;
+    }
+    numbers_take(tcp, pcb, rx);
+    options_take(tcp, pcb, syn, rx);
+    tcp_state_set(tcp, pcb, TCP_S_SYN_RECEIVED);
+    pcb->flags |=
+        TCP_F_SYN_LOST; /* when the SYN-ACK left is not known: no sample of the round trip */
+    tcp_establish(tcp, pcb, rx->now);
+    pcb->rto = TCP_RTO_INITIAL;
+    window_take(pcb, rx);
+    return pcb;
+}
+
+/* An ACK that may be an answer to one of the last cookies, and is. */
+static bool ack_proves(const struct tcp *tcp, const struct ip_tuple *tuple,
+                       const struct tcp_segment *seg, const uint32_t *echo, tg_ns now,
+                       struct owner_syn *syn)
+{
+    uint64_t minute = now / COOKIE_MINUTE;
+    for (unsigned i = 0; i < secret_count(tcp); i++) {
+        struct owner_identity other;
+        bool made = i == 0 && tcp->cookies.minute == minute;
+        const struct owner_identity *me = made ? &tcp->cookies.me : &other;
+        if (!made)
+            identity_make(tcp, i, minute, &other);
+        if (owner_syn_verify(me, tuple, seg->seq - 1, seg->ack - 1, echo, syn))
+            return true;
+    }
+    return false;
+}
+
+/* Nobody needs to look at strangers' ACKs while no cookie is out. */
+static bool any_is_out(const struct tcp *tcp, tg_ns now)
+{
+    return tcp->cookies.any && now - tcp->cookies.sent_ns < COOKIE_LIFE;
+}
+
+static bool flags_are_an_answers(uint8_t flags)
+{
+    return (flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK;
+}
+
+bool tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple, const struct tcp_segment *seg)
+{
+    struct owner_syn syn;
+    uint32_t value, echo;
+    if (!flags_are_an_answers(seg->flags) || !any_is_out(tcp, tcp->now) ||
+        !tcp_listener_find(tcp, tuple->local_port))
+        return false;
+    bool has = owner_cookie_timestamps(seg->options, &value, &echo);
+    return ack_proves(tcp, tuple, seg, has ? &echo : NULL, tcp->now, &syn);
+}
+
+bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **pcb)
+{
+    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
+    struct owner_syn syn;
+    if (!listener || !flags_are_an_answers(rx->flags) || !any_is_out(tcp, rx->now))
+        return false;
+    const uint32_t *echo = rx->options.has_timestamps ? &rx->options.ts_echo : NULL;
+    if (!ack_proves(tcp, &rx->tuple, &rx->seg, echo, rx->now, &syn)) {
+        stats_count(tcp->stats, TG_C_tcp_syn_cookies_bad);
+        return false;
+    }
+    *pcb = NULL;
+    if (accept_allowed(tcp, rx->now))
+        *pcb = connection_make(tcp, rx, listener->tag, &syn);
+    else
+        stats_count(tcp->stats, TG_C_tcp_syn_cookies_limited);
+    if (*pcb)
+        stats_count(tcp->stats, TG_C_tcp_syn_cookies_accepted);
+    return true;
+}
