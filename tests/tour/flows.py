@@ -23,12 +23,13 @@ def resets():
 
 
 def source_make():
-    """The bytes of both transfers, in the origin's document root."""
+    """The bytes of both transfers, in the origin's document root. Hexadecimal, as random bytes now and then look like an
+    attack to the WAF."""
     path = os.path.join(ORIGIN_DIR, "tour-download")
     if not os.path.exists(path):
         with open(path, "wb") as file:
             for _ in range(SIZE >> 20):
-                file.write(os.urandom(1 << 20))
+                file.write(os.urandom(1 << 19).hex().encode())
     with open(path, "rb") as file:
         return file.read()
 
