@@ -188,6 +188,28 @@ static void drop(struct filter *filter, struct buf *b, enum tg_counter reason)
     buf_unref(filter->pool, b);
 }
 
+/* A segment without SYN, RST and ACK is dropped in every state (RFC 9293 s3.10.7); SYN with FIN or RST only
+ * scanners send. tcp would say so too, but behind steer, which would carry it to another node first. The
+ * program in the driver has the same rule (io_xdp.bpf.c). */
+static bool tcp_flags_mean_nothing(const struct buf *b)
+{
+    if (b->ip_version == 0 || b->ip_proto != IP_PROTO_TCP)
+        return false;
+    uint8_t flags = wire_l4(b)[13];
+    return !(flags & (TCP_SYN | TCP_RST | TCP_ACK)) ||
+           (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST));
+}
+
+static enum tg_counter parse(struct buf *b)
+{
+    if (b->flags & BUF_HANDED_OVER)
+        return TG_C_none;
+    enum tg_counter reason = wire_parse_headers(b);
+    if (TG_LIKELY(reason == TG_C_none) && tcp_flags_mean_nothing(b))
+        reason = TG_C_tcp_bad_segment;
+    return reason;
+}
+
 /* First stage: what is malformed goes. Returns how many are left, in order. */
 static unsigned parse_burst(struct filter *filter, struct buf *burst[], unsigned n)
 {
@@ -196,9 +218,7 @@ static unsigned parse_burst(struct filter *filter, struct buf *burst[], unsigned
         __builtin_prefetch(burst[i]->data);
     for (unsigned i = 0; i < n; i++) {
         struct buf *b = burst[i];
-        enum tg_counter reason = TG_C_none;
-        if (!(b->flags & BUF_HANDED_OVER))
-            reason = wire_parse_headers(b);
+        enum tg_counter reason = parse(b);
         if (TG_LIKELY(reason == TG_C_none))
             burst[kept++] = b;
         else

@@ -104,6 +104,27 @@ static void malformed_packets_are_counted_and_freed(void **state)
     assert_int_equal(f->h->pool.outstanding, 0);
 }
 
+/* The same as every_combination_of_tcp_flags of io_xdp_driver_test.c. */
+static void tcp_flags_that_mean_nothing_are_dropped(void **state)
+{
+    struct fixture *f = *state;
+    unsigned dropped = 0;
+    for (unsigned flags = 0; flags < 512; flags++) {
+        bool ip6 = flags & 256;
+        bool nonsense = !(flags & (TCP_SYN | TCP_RST | TCP_ACK)) ||
+                        (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST));
+        struct ip_tuple t = {test_addr(ip6 ? "2001:db8::1" : "192.0.2.1"),
+                             test_addr(ip6 ? "2001:db8::2" : "198.51.100.9"), 80, 4000};
+        struct buf *b =
+            test_frame_tcp(&f->h->pool.pool, &t, 1, 1, (uint8_t)flags, 1, SPAN_EMPTY, SPAN_EMPTY);
+        assert_int_equal(passes(f, b), !nonsense);
+        dropped += nonsense;
+        assert_int_equal(f->h->stats.value[TG_C_tcp_bad_segment], dropped);
+    }
+    assert_int_equal(dropped,
+                     2 * (32 + 96)); /* of 8: FIN or none; SYN with FIN, RST, both, or not */
+}
+
 static void prefixes_match_their_family(void **state)
 {
     struct fixture *f = *state;
@@ -372,6 +393,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(without_rules_good_packets_pass),
         TEST(malformed_packets_are_counted_and_freed),
+        TEST(tcp_flags_that_mean_nothing_are_dropped),
         TEST(prefixes_match_their_family),
         TEST(short_ip6_prefix_leaves_ip4_alone),
         TEST(prefixes_around_the_summary_match),

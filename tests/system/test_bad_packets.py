@@ -133,6 +133,8 @@ BAD4 = {
     "TCP header cut off": ("net_l4_short", lambda: IP(src=CLIENT4, dst=EDGE4, proto=6) / Raw(b"\0\x50" * 5)),
     "TCP port 0": ("net_tcp_port", lambda: IP(src=CLIENT4, dst=EDGE4) / TCP(sport=0, dport=80, flags="S")),
     "TCP SYN and FIN": ("tcp_bad_segment", lambda: IP(src=CLIENT4, dst=EDGE4) / TCP(sport=4001, dport=80, flags="SF")),
+    "TCP SYN and RST": ("tcp_bad_segment", lambda: IP(src=CLIENT4, dst=EDGE4) / TCP(sport=4001, dport=80, flags="SR")),
+    "TCP no flags": ("tcp_bad_segment", lambda: IP(src=CLIENT4, dst=EDGE4) / TCP(sport=4001, dport=80, flags="")),
     "ICMP checksum": ("net_l4_checksum", lambda: IP(src=CLIENT4, dst=EDGE4) / ICMP(chksum=1)),
 }
 BAD6 = {
@@ -145,6 +147,8 @@ BAD6 = {
         IPv6(src=CLIENT6, dst=EDGE6) / IPv6ExtHdrDestOpt() / TCP(dport=80), 41, 200)),
     "IPv6 source is multicast": ("net_address", lambda: IPv6(src="ff02::1", dst=EDGE6) / TCP(dport=80)),
     "IPv6 TCP checksum": ("net_l4_checksum", lambda: syn6(chksum=0x1234)),
+    "IPv6 TCP SYN and FIN": ("tcp_bad_segment", lambda: IPv6(src=CLIENT6, dst=EDGE6) / TCP(dport=80, flags="SF")),
+    "IPv6 TCP no flags": ("tcp_bad_segment", lambda: IPv6(src=CLIENT6, dst=EDGE6) / TCP(dport=80, flags="")),
     "IPv6 TCP data offset": ("net_tcp_offset", lambda: syn6(dataofs=2)),
     "ICMPv6 checksum": ("net_l4_checksum", lambda: IPv6(src=CLIENT6, dst=EDGE6) / ICMPv6EchoRequest(cksum=1)),
     "neighbour solicitation with hop limit 64": ("net_nd_bad", lambda: IPv6(
