@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * libFuzzer target for everything that a frame meets before tcp: parser, filter, steer, then net
- * with a real neighbour table. An input is a list of records; most take a good frame
+ * with a real neighbour table, or the rings to the kernel. An input is a list of records; most take a good frame
  * (net_test_corpus.h) and damage it, so that the fuzzer gets deep without a corpus of its own.
  *
  *   record  op byte: low 4 bits what, high 4 bits RECORD_*; then what the case reads
  */
 #include "filter/filter.h"
+#include "io/exception.h"
 #include "net/net_test_corpus.h"
 #include "steer/steer.h"
 
@@ -19,12 +20,14 @@ struct world {
     struct net *net;
     struct filter filter;
     struct steer steer;
+    struct exception exception;
     tg_ns now;
 };
 
 static struct toeplitz toeplitz;
 static struct tables_rules *rules;
 static struct tables_owners *owners;
+static struct exception_host *kernel;
 
 static void tables_make(void)
 {
@@ -46,6 +49,8 @@ static void tables_make(void)
     memset(owners->owners, 0xff, 4 * sizeof owners->owners[0]);
     owners->owners[0][0] = owners->owners[1][0] = 0; /* ours, ours, another's, nobody's */
     owners->owners[2][0] = 5;
+    enum tg_err e = exception_host_create(1, &kernel);
+    tg_assert(e == TG_OK);
 }
 
 static void world_make(struct world *w)
@@ -63,8 +68,13 @@ static void world_make(struct world *w)
     enum tg_err e = net_create(&c, &w->pool.pool, &w->stats, &toeplitz, 1, NULL, NULL, &w->net);
     tg_assert(e == TG_OK);
     w->filter = (struct filter){rules, &toeplitz, &w->pool.pool, &w->stats, hits};
-    w->steer = (struct steer){
-        .owners = owners, .net = w->net, .toeplitz = &toeplitz, .stats = &w->stats, .workers = 2};
+    w->steer = (struct steer){.owners = owners,
+                              .net = w->net,
+                              .toeplitz = &toeplitz,
+                              .stats = &w->stats,
+                              .workers = 2,
+                              .exception = true};
+    exception_open(&w->exception, kernel, 0, &w->stats);
 }
 
 static void world_take(struct world *w)
@@ -74,6 +84,18 @@ static void world_take(struct world *w)
         tg_assert(b->refs == 1 && b->len >= ETH_BYTES + 28);
         buf_unref(&w->pool.pool, b);
     }
+}
+
+/* What the kernel gets is the frame as it came, or nothing. */
+static void world_punt(struct world *w, const struct buf *b)
+{
+    static struct exception_frame frame;
+    uint64_t before = w->stats.value[TG_C_exception_in];
+    exception_punt(&w->exception, b, w->now);
+    unsigned n = exception_host_take(kernel, &frame, 1);
+    tg_assert(n == w->stats.value[TG_C_exception_in] - before);
+    tg_assert(n == 0 ||
+              (frame.len == buf_chain_len(b) && memcmp(frame.bytes, b->data, b->len) == 0));
 }
 
 /* The packet path up to tcp. */
@@ -90,6 +112,9 @@ static void world_receive(struct world *w, struct buf *b)
         tg_assert(wire_tuple_hash(&toeplitz, &t) == b->rx_hash);
         tg_assert(TCP_BYTES + s.options.len + s.payload_bytes == b->l4_len);
     }
+    if (b->verdict == BUF_PUNT || (b->verdict == BUF_LOCAL && b->ip_proto != IP_PROTO_TCP &&
+                                   steer_concerns_kernel(&w->steer, b)))
+        world_punt(w, b);
     if (b->verdict == BUF_LOCAL && b->ip_proto != IP_PROTO_TCP)
         net_input(w->net, b, w->now);
     else
