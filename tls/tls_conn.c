@@ -280,6 +280,16 @@ void *tls_conn_user(const struct tls_conn *conn)
     return conn->user;
 }
 
+/* libssl 3.0 has no names for two alerts of TLS 1.3 (RFC 8446 s6). */
+static const char *alert_text(unsigned alert)
+{
+    if (alert == SSL_AD_MISSING_EXTENSION)
+        return "missing extension";
+    if (alert == SSL_AD_CERTIFICATE_REQUIRED)
+        return "certificate required";
+    return alert ? SSL_alert_desc_string_long((int)alert) : NULL;
+}
+
 void tls_get_info(const struct tls_conn *conn, struct tls_info *info)
 {
     const unsigned char *alpn;
@@ -288,7 +298,7 @@ void tls_get_info(const struct tls_conn *conn, struct tls_info *info)
     long verified =
         conn->client && conn->client->verify ? SSL_get_verify_result(conn->ssl) : X509_V_OK;
     *info = (struct tls_info){
-        .alert_text = conn->alert ? SSL_alert_desc_string_long(conn->alert) : NULL,
+        .alert_text = alert_text(conn->alert),
         .problem = verified == X509_V_OK ? NULL : X509_verify_cert_error_string(verified),
         .version = SSL_get_version(conn->ssl),
         .cipher = SSL_get_cipher_name(conn->ssl),

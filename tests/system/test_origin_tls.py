@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Origins behind TLS, with real peers: nginx that asks for a client certificate, openssl that refuses the handshake
+without one, certificates that must not be believed; and the two ways to see and to close the way past the edge."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from support import AUDIT, CLIENT4, Counters, URL, curl, run, tgctl, wait_for
+
+NAME = "origin.example.test"
+GUARDED, OPEN, EXPIRED, OPENSSL = 9443, 9444, 9445, 9446
+HOST = "pulls.tidegate.test"
+
+NGINX = """
+pid {dir}/pid; error_log {dir}/error.log; worker_processes 1; daemon off; user root;
+events {{ worker_connections 64; }}
+http {{
+    access_log {dir}/access.log; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+    uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    server {{ listen {address}:{guarded} ssl; ssl_certificate {dir}/origin.pem; ssl_certificate_key {dir}/origin.key;
+             ssl_verify_client on; ssl_client_certificate {dir}/edges.pem; ssl_session_cache off;
+             location / {{ return 200 "guarded $ssl_client_s_dn $connection_requests\\n"; }} }}
+    server {{ listen {address}:{open} ssl; ssl_certificate {dir}/origin.pem; ssl_certificate_key {dir}/origin.key;
+             location / {{ return 200 "open\\n"; }} }}
+    server {{ listen {address}:{expired} ssl; ssl_certificate {dir}/expired.pem; ssl_certificate_key {dir}/expired.key;
+             location / {{ return 200 "expired\\n"; }} }}
+}}
+"""
+
+
+class Files:
+    def __init__(self, directory):
+        self.dir = str(directory)
+        for name in ("origins", "edges", "others"):
+            self.openssl("req", "-x509", *self.key(name), "-days", "9", "-subj", f"/CN={name}", "-out", f"{name}.pem")
+        server = f"subjectAltName=DNS:{NAME}\nextendedKeyUsage=serverAuth\n"
+        self.certificate("origin", "origins", server)
+        self.certificate("expired", "origins", server, "-days", "-1")
+        self.certificate("edge", "edges", "extendedKeyUsage=clientAuth\n")
+        self.certificate("attacker", "others", "extendedKeyUsage=clientAuth\n")
+
+    def key(self, name):
+        return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
+
+    def openssl(self, *words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=self.dir)
+
+    def certificate(self, name, ca, extensions, *days):
+        with open(f"{self.dir}/{name}.ext", "w") as file:
+            file.write(extensions)
+        self.openssl("req", *self.key(name), "-subj", f"/CN={name}", "-out", f"{name}.csr")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
+                     "-extfile", f"{name}.ext", "-out", f"{name}.pem", *(days or ("-days", "9")))
+
+    def __getitem__(self, name):
+        return os.path.join(self.dir, name)
+
+
+def listens(port):
+    return any(f":{port:04X} " in line and " 0A " in line for line in open("/proc/net/tcp"))
+
+
+@pytest.fixture(scope="module")
+def origins(tmp_path_factory):
+    """nginx and openssl s_server in the client's namespace: the attacker's host and the origin's are one here."""
+    files = Files(tmp_path_factory.mktemp("origins"))
+    with open(files["nginx.conf"], "w") as conf:
+        conf.write(NGINX.format(dir=files.dir, address=CLIENT4, guarded=GUARDED, open=OPEN, expired=EXPIRED))
+    nginx = subprocess.Popen(["/usr/sbin/nginx", "-p", files.dir, "-c", files["nginx.conf"], "-e", files["error.log"]])
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"{CLIENT4}:{OPENSSL}", "-cert", files["origin.pem"], "-key",
+                               files["origin.key"], "-CAfile", files["edges.pem"], "-Verify", "1", "-verify_return_error",
+                               "-www", "-quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert wait_for(lambda: all(listens(port) for port in (GUARDED, OPEN, EXPIRED, OPENSSL)), 10)
+    yield files
+    for process in (nginx, server):
+        process.terminate()
+        process.wait(10)
+    shutil.rmtree(files.dir)
+
+
+@pytest.fixture
+def site(origins):
+    """site(port, *options of tgctl origin add): a site with such an origin."""
+    def add(port, *options, name=NAME, ca="origins"):
+        trust = ["--server-name", name, "--ca", origins[f"{ca}.pem"]] if ca else []
+        tgctl("origin", "add", "pulls", "--address", CLIENT4, "--port", str(port), "--tls", *trust, *options)
+        tgctl("site", "add", "pulls", "--host", HOST, "--origin", "pulls")
+    yield add
+    tgctl("site", "del", "pulls", check=False)
+    tgctl("origin", "del", "pulls", check=False)
+
+
+def ask():
+    return curl(f"{URL}/", "-H", f"Host: {HOST}")
+
+
+def pull_options(origins, who="edge"):
+    return ["--chain", origins[f"{who}.pem"], "--key", origins[f"{who}.key"]]
+
+
+def told(*words):
+    """A line of the audit file has all of these."""
+    return wait_for(lambda: any(all(w in line for w in words) for line in open(AUDIT)))
+
+
+def test_edge_is_let_in(origins, site, note):
+    site(GUARDED, *pull_options(origins))
+    with Counters() as counters:
+        answers = [ask() for _ in range(5)]
+    assert [a.status for a in answers] == [200] * 5, answers
+    assert all(b"guarded CN=edge" in a.body for a in answers), answers[0]
+    assert counters["origin_reused"] >= 3  # two workers, a pool each
+    note(answers[-1].body.decode().strip())
+    one = tgctl("origin", "list")
+    shown = next(o for o in one if o["name"] == "pulls")
+    assert shown["tls"] is True and "key_pem" not in shown
+
+
+def test_edge_without_its_certificate_is_not(origins, site):
+    """nginx accepts the handshake and answers 400: the client sees what the origin said."""
+    site(GUARDED)
+    answer = ask()
+    assert answer.status == 400 and b"No required SSL certificate" in answer.body
+
+
+@pytest.mark.parametrize("pull", ["edge", "attacker", None])
+def test_handshake_is_refused(origins, site, pull, note):
+    """openssl ends the handshake of whoever does not convince it."""
+    site(OPENSSL, *(pull_options(origins, pull) if pull else []))
+    with Counters() as counters:
+        status = ask().status
+    if pull == "edge":
+        assert status == 200
+        return
+    assert status == 502
+    assert counters["origin_tls_refused"] >= 1
+    assert told('"origin":"pulls"', "certificate required" if pull is None else "unknown")
+
+
+@pytest.mark.parametrize("port,name,ca,why", [
+    (EXPIRED, NAME, "origins", "certificate has expired"),
+    (OPEN, "other.example.test", "origins", "ostname mismatch"),
+    (OPEN, CLIENT4, "origins", "mismatch"),
+    (OPEN, NAME, "others", "unable to get local issuer certificate")], ids=["expired", "name", "address", "authority"])
+def test_origin_is_not_believed(origins, site, port, name, ca, why):
+    site(port, name=name, ca=ca)
+    with Counters() as counters:
+        assert ask().status == 502
+    assert counters["origin_tls_certificate"] >= 1
+    assert told('"origin":"pulls"', why)
+
+
+def test_unverified_must_be_said(origins, site):
+    site(EXPIRED, "--no-verify", ca=None)
+    assert ask().body == b"expired\n"
+
+
+@pytest.mark.parametrize("options,pointer", [
+    (["--server-name", NAME], "/ca_pem"), (["--ca", "origins.pem"], "/server_name"),
+    (["--server-name", "a b", "--ca", "origins.pem"], "/server_name"),
+    (["--server-name", NAME, "--ca", "origin.key"], "/ca_pem"),
+    (["--server-name", NAME, "--ca", "origins.pem", "--chain", "edge.pem"], "/key_pem"),
+    (["--server-name", NAME, "--ca", "origins.pem", "--key", "edge.key"], "/chain_pem"),
+    (["--no-verify", "--ca", "origins.pem"], "/verify")])
+def test_api_names_the_field(origins, options, pointer):
+    words = [origins[w] if w.endswith((".pem", ".key")) else w for w in options]
+    done = run("tgctl", "-o", "json", "origin", "add", "wrong", "--address", CLIENT4, "--port", "1", "--tls", *words)
+    assert done.returncode == 1 and pointer in done.stderr + done.stdout, done
+
+
+def test_key_must_fit(origins):
+    done = run("tgctl", "origin", "add", "wrong", "--address", CLIENT4, "--port", "1", "--tls", "--server-name", NAME, "--ca",
+               origins["origins.pem"], "--chain", origins["edge.pem"], "--key", origins["attacker.key"])
+    assert done.returncode == 1 and "wrong" in done.stderr and "key" in done.stderr, done
+
+
+def test_plain_origin_has_no_tls_members(origins):
+    done = run("tgctl", "origin", "add", "wrong", "--address", CLIENT4, "--port", "1", "--server-name", NAME)
+    assert done.returncode == 1 and "/server_name" in done.stderr, done
+
+
+@pytest.mark.parametrize("port,tls,verdict,why", [
+    (GUARDED, True, "closed", "wants a client certificate"), (OPENSSL, True, "closed", "TLS refused"),
+    (OPEN, True, "OPEN", "answers 200 without a client certificate"), (GUARDED, False, "OPEN", "answers 400"),
+    (9, False, "closed", "no connection")])
+def test_audit(origins, port, tls, verdict, why, note):
+    """tgctl alone, without tidegate-ctl, as from an attacker's host."""
+    done = run("tgctl", "-s", "/nowhere", "-o", "json", "origin", "audit", "--address", CLIENT4, "--port", str(port),
+               *(["--tls"] if tls else []))
+    found = json.loads(done.stdout)[0]
+    assert found["verdict"] == verdict and why in found["why"], found
+    assert done.returncode == (4 if verdict == "OPEN" else 0)
+    note(found["why"])
+
+
+def test_audit_asks_for_all_origins(origins, site):
+    site(GUARDED, *pull_options(origins))
+    done = run("tgctl", "-o", "json", "origin", "audit", "pulls")
+    assert done.returncode == 0 and json.loads(done.stdout)[0]["verdict"] == "closed", done
+    done = run("tgctl", "origin", "audit")  # the plain origin of this run answers everybody
+    assert done.returncode == 4 and "OPEN" in done.stdout and "closed" in done.stdout, done
+    assert run("tgctl", "origin", "audit", "nobody").returncode == 1
+
+
+def test_address_list_closes_the_port(origins):
+    """The list as nftables, in the origin's place: the edge's address gets through, the attacker's does not."""
+    rules = run("tgctl", "origin", "addresses", "--port", f"{OPEN},{GUARDED}", "--from", "198.51.100.77,2001:db8::77").stdout
+    assert "198.51.100.77" in rules and "2001:db8::77" in rules
+    assert run("nft", "-f", "-", input=rules).returncode == 0
+    try:
+        closed = run("tgctl", "-o", "json", "origin", "audit", "--address", CLIENT4, "--port", str(OPEN), "--tls",
+                     "--timeout", "500")
+        # to itself by loopback is let through; what comes from outside is not
+        assert closed.returncode == 4
+        tgctl("origin", "add", "listed", "--address", CLIENT4, "--port", str(OPEN), "--tls", "--no-verify",
+              "--connect-timeout", "500")
+        tgctl("site", "add", "listed", "--host", HOST, "--origin", "listed")
+        assert ask().status == 504
+        edge4 = URL.removeprefix("http://")
+        rules = run("tgctl", "origin", "addresses", "--port", f"{OPEN},{GUARDED}", "--from", edge4).stdout
+        assert run("nft", "-f", "-", input=rules).returncode == 0
+        assert ask().status == 200
+    finally:
+        run("nft", "delete", "table", "inet", "tidegate_origin")
+        tgctl("site", "del", "listed", check=False)
+        tgctl("origin", "del", "listed", check=False)
+
+
+@pytest.mark.parametrize("words", [["--port", "x"], ["--port", "1", "--from", "here"], ["--port", "1", "--format", "json"], []])
+def test_address_list_refuses(words):
+    assert run("tgctl", "origin", "addresses", *words).returncode == 2
