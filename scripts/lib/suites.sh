@@ -76,7 +76,7 @@ suite_system() {
     build_ninja xdp dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl
     system_part "xdp, 2 workers, 1 queue" \
         "$root/scripts/run" --xdp --workers 2 --queues 1 --keep-build -- \
-        "${system_pytest[@]}" "--rootdir=$tests" "$tests"/test_{pages,transfer,control,bad_packets}.py
+        "${system_pytest[@]}" "--rootdir=$tests" "$tests"/test_{pages,transfer,control,bad_packets,syn_flood}.py
     system_part "scripts/run" "${system_pytest[@]}" "--rootdir=$tests" "$tests/outside"
     echo "$system_passed passed, $system_failed failed"
     ((system_failed == 0))
