@@ -8,6 +8,7 @@
 
 #define GET   "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 #define POST  "POST /p HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
+#define HINTS "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 #define LONG  "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5000\r\n\r\n"
 #define EARLY "\r\nEarly-Data: 1\r\n"
 
@@ -75,8 +76,7 @@ static void too_early_is_asked_again_after_finished(void **state)
     static const char *const refusals[] = {
         "HTTP/1.1 425 Too Early\r\nContent-Length: 4\r\n\r\nwait",
         "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 425 Too Early\r\n"
-        "Content-Length: 0\r\n\r\n",
+        HINTS "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 425 Too Early\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwait\r\n0\r\n\r\n",
         "HTTP/1.1 425 Too Early\r\nContent-Length: 100\r\n\r\nwait", /* never whole */
         "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

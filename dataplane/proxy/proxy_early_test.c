@@ -243,7 +243,7 @@ static void head_across_the_edge(void **state)
         early_go_on(&e);
         assert_int_equal(handshakes(&f), 1);
         assert_int_equal(origin_served(f.lab), 0);
-        early_say(&e, GET + cut);
+        early_say(&e, &(GET)[cut]);
         assert_int_equal(origin_served(f.lab), 1);
         early_expect(&e, "HTTP/1.1 200 OK\r\n");
         expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
