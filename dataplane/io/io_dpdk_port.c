@@ -229,7 +229,12 @@ static void io_port_plan(struct io_port *port, const struct io_config *config, u
     port->caps.mtu = config->ports[index].mtu ? config->ports[index].mtu : 1500;
     port->caps.tx_ip_checksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
     port->caps.tx_l4_checksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-    port->caps.rx_checksum = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    /* With this offload a virtio host hands over the checksums of its own packets as it has them in mind, not on the
+     * wire (VIRTIO_NET_HDR_F_NEEDS_CSUM): without it the host completes them. */
+    uint64_t rx_checksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    if (strcmp(info->driver_name, "net_virtio") != 0)
+        conf->rxmode.offloads = info->rx_offload_capa & rx_checksums;
+    port->caps.rx_checksum = conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     port->caps.tx_chains = !linear && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
     port->caps.rss = queues > 1 && info->reta_size && info->hash_key_size >= 40;
     snprintf(port->caps.device, sizeof port->caps.device, "%.*s",
@@ -237,8 +242,6 @@ static void io_port_plan(struct io_port *port, const struct io_config *config, u
     conf->txmode.offloads =
         info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
                                  (port->caps.tx_chains ? RTE_ETH_TX_OFFLOAD_MULTI_SEGS : 0));
-    conf->rxmode.offloads =
-        info->rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM);
     if (port->caps.rss) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf->rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;
