@@ -23,6 +23,11 @@ CLEAN = {"query": ["-G", "--data-urlencode", "q=it's a lovely day for O'Brien an
          "form body": ["--data-urlencode", "comment=Select a colour, then order 1 or 2 of them from the list"]}
 
 
+def at(site):
+    """curl's words for: whatever the route says, this site."""
+    return ["--connect-to", f"{SERVICE4}::{site.address4}:"]
+
+
 def ask(url, *options):
     """Status and X-Request-Id."""
     done = run("curl", "-sS", "-D", "-", "-o", "/dev/null", "--cacert", CA, "--max-time", "10", *options, url)
@@ -36,7 +41,7 @@ def injections(fleet):
     """A SQL injection in the URI, in a header and in a form body is refused with 403 and an audit line"""
     rules = set()
     for name, options in ATTACKS.items():
-        status, request_id = ask(f"https://{SERVICE4}/echo", *options)
+        status, request_id = ask(f"https://{SERVICE4}/echo", *at(fleet.a), *options)
         check(status == 403, f"injection in the {name}: {status}")
         line = fleet.a.audit_line(request_id)
         check(line and line["blocked"] and line["status"] == 403, f"audit line of the injection in the {name}: {line}")
@@ -47,7 +52,7 @@ def injections(fleet):
     direct = {name: ask(f"http://{ORIGIN4}/echo", *options)[0] for name, options in ATTACKS.items()}
     fleet.a.tgctl("site", "add", "tour-off", "--host", "off.tidegate.test", "--origin", "origin")
     try:
-        off = {name: ask(f"https://{SERVICE4}/echo", "-H", "Host: off.tidegate.test", *options)[0]
+        off = {name: ask(f"https://{SERVICE4}/echo", *at(fleet.a), "-H", "Host: off.tidegate.test", *options)[0]
                for name, options in ATTACKS.items()}
     finally:
         fleet.a.tgctl("site", "del", "tour-off")
@@ -62,18 +67,18 @@ def origin_accepts():
     return int(values[names.index("PassiveOpens")])
 
 
-def hundred(url):
+def hundred(url, *options):
     """100 clients, one after the other, each with a connection of its own; connections that the origin took meanwhile."""
     before = origin_accepts()
     for _ in range(100):
-        run("curl", "-fsS", "-o", "/dev/null", "--cacert", CA, "--max-time", "10", url)
+        run("curl", "-fsS", "-o", "/dev/null", "--cacert", CA, "--max-time", "10", *options, url)
     return origin_accepts() - before
 
 
 def pooled(fleet):
     """Requests of many clients share few connections to the origin"""
     with fleet.a.counting() as counters:
-        ours = hundred(f"https://{SERVICE4}/")
+        ours = hundred(f"https://{SERVICE4}/", *at(fleet.a))
     direct = hundred(f"http://{ORIGIN4}/")
     check(ours <= 5, f"the origin took {ours} connections for 100 requests")
     check(direct == 100, f"straight to the origin: {direct} connections for 100 requests")
@@ -98,8 +103,8 @@ def write_travels(fleet, *words):
     return (time.monotonic() - started) * 1000, answer
 
 
-def reachable(site):
-    return run("curl", "-fsS", "-o", "/dev/null", "--max-time", "0.7", f"http://{site.address4}/",
+def reachable(site, patience=0.7):
+    return run("curl", "-fsS", "-o", "/dev/null", "--max-time", str(patience), f"http://{site.address4}/",
                check_status=False).returncode == 0
 
 
@@ -108,11 +113,11 @@ def rule_travels(fleet):
     took = []
     rule = ["rule", "add", "--dst", f"{fleet.b.address4}/32", "--proto", "tcp", "--dport", "80"]
     for _ in range(5):
-        check(reachable(fleet.b), "site b's own address does not answer before the rule")
+        check(reachable(fleet.b, 5), "site b's own address does not answer before the rule")
         add, answer = write_travels(fleet, *rule)
         check(not reachable(fleet.b), "the rule is in force at b, and its packets still pass")
         remove, _ = write_travels(fleet, "rule", "del", str(answer["id"]))
-        check(reachable(fleet.b), "the rule is gone, and packets do not pass")
+        check(reachable(fleet.b, 5), "the rule is gone, and packets do not pass")
         took += [add, remove]
     check(max(took) < 1000, f"a change took {max(took):.0f} ms")
     # the control: nothing but the store carries it
@@ -121,7 +126,7 @@ def rule_travels(fleet):
         before = rule_ids(fleet.b)
         done = fleet.a.tgctl(*rule, check_status=False)
         check(done.returncode != 0, "with the store frozen a write is answered as done")
-        check(rule_ids(fleet.b) == before and reachable(fleet.b), "with the store frozen the rule came to b")
+        check(rule_ids(fleet.b) == before and reachable(fleet.b, 5), "with the store frozen the rule came to b")
         said = json.loads(done.stdout or "{}") if done.stdout.startswith("{") else {}
     finally:
         os.kill(fleet.etcd.pid, signal.SIGCONT)
@@ -156,7 +161,7 @@ def store_gone(fleet):
         done = fleet.a.tgctl("rule", "add", "--src", "198.18.0.0/15", check_status=False)
         message = (done.stdout + done.stderr).strip()
         check(done.returncode == 1 and os.environ["TIDEGATE_STORE"] in message, f"a write without the store: {message}")
-        injected, _ = ask(f"http://{SERVICE4}/echo", *ATTACKS["URI"])
+        injected, _ = ask(f"http://{SERVICE4}/echo", *at(fleet.a), *ATTACKS["URI"])
         check(injected == 403, f"the WAF without the store: {injected}")
     finally:
         fleet.etcd.start()
@@ -196,14 +201,14 @@ def bad_rule(fleet):
         done = load(broken)
         message = (done.stdout + done.stderr).strip()
         check(done.returncode == 1 and f"index {len(rules)}" in json_detail(message), f"a bad rule: {message}")
-        check(ask(f"http://{SERVICE4}/echo", *ATTACKS["URI"])[0] == 403, "the old rules are gone")
+        check(ask(f"http://{SERVICE4}/echo", *at(fleet.a), *ATTACKS["URI"])[0] == 403, "the old rules are gone")
         try:
             accepted = load(good)
             check(accepted.returncode == 0, f"the same with the pattern mended: {accepted.stderr}")
-            check(ask(f"http://{SERVICE4}/?q=tour-word")[0] == 403, "the new rule is not in force")
+            check(ask(f"http://{SERVICE4}/?q=tour-word", *at(fleet.a))[0] == 403, "the new rule is not in force")
         finally:
             load(rules)
-    if not wait_for(lambda: ask(f"http://{SERVICE4}/?q=tour-word")[0] == 200, 5, 0.05):
+    if not wait_for(lambda: ask(f"http://{SERVICE4}/?q=tour-word", *at(fleet.a))[0] == 200, 5, 0.05):
         raise Failed("the old rules do not come back")
     return Outcome(f"refused: {json_detail(message)}; the old rules stay in force",
                    "the same rules with the pattern mended are taken, and in force at once")

@@ -65,7 +65,8 @@ def handshakes(fleet):
     check(len(signatures()) == before, "the key server signed for a site whose key is at home")
     return Outcome(f"8 of 8 handshakes verified; the key server signed 8 ({', '.join(ops)})",
                    "a site with its key at home: 4 handshakes, the key server signed 0",
-                   f"handshake median {statistics.median(took) * 1000:.1f} ms, key at home {statistics.median(home) * 1000:.1f} ms")
+                   f"handshake median {statistics.median(took) * 1000:.1f} ms, key at home "
+                   f"{statistics.median(home) * 1000:.1f} ms")
 
 
 def node_files():
@@ -99,7 +100,8 @@ def search(fleet):
     home = places(secrets_of(f"{RUN}/tls/edge.key"))
     check("memory of tidegate-a" in home and "memory of tidegate-b" in home, f"a key that is at the sites: found in {home}")
     return Outcome(f"7 programs and {sum(1 for _ in node_files())} files searched for {sought} parts of both keys: 0 places",
-                   f"the same search at the key server finds both; for the key of {HOME} it finds {len(home)} places at the sites")
+                   f"the same search at the key server finds both; for the key of {HOME} it finds {len(home)} places at "
+                   f"the sites")
 
 
 def refused(site, name, version):

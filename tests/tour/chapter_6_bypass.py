@@ -81,7 +81,8 @@ def expired(fleet):
     with PulledSite(fleet, OPEN) as site:
         good = site.ask(fleet.a)
     check(good == 200, f"the same with a good certificate: {good}")
-    return Outcome(f"502, counted ({', '.join(f'{k} {v}' for k, v in grown.items())})", f"the same with a good certificate: {good}")
+    return Outcome(f"502, counted ({', '.join(f'{k} {v}' for k, v in grown.items())})",
+                   f"the same with a good certificate: {good}")
 
 
 def audit(fleet, port):

@@ -141,7 +141,8 @@ class Asking:
     def work(self):
         while not self.stopping.is_set():
             started = time.monotonic()
-            done = run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", str(self.patience), self.url, check_status=False)
+            done = run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", str(self.patience), self.url,
+                       check_status=False)
             self.answers.append((done.stdout, time.monotonic() - started))
 
     def __enter__(self):
