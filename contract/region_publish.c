@@ -42,8 +42,7 @@ static bool slot_shares_bytes(const struct region *region, const struct region_s
  * again. */
 static void slot_free(struct region *region, unsigned kind, struct region_slot *s)
 {
-    bool secret =
-        kind == TABLES_CERTIFICATES || kind == TABLES_OWNERS || kind == TABLES_ROUTES;
+    bool secret = kind == TABLES_CERTIFICATES || kind == TABLES_OWNERS || kind == TABLES_ROUTES;
     if (secret && region_slot_in_arena(region, s->offset, s->bytes) &&
         !slot_shares_bytes(region, s))
         explicit_bzero(region_bytes(region, s->offset), (size_t)s->bytes);

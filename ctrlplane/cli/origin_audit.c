@@ -1,31 +1,48 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * tgctl origin audit: can an origin be reached past the edge? tgctl itself tries, from where it is run: nobody's view
- * of the network but the caller's counts. One GET, over TLS without a client certificate where the origin has TLS.
- * What is asked, and what an answer means:
+ * of the network but the caller's counts. One GET, over TLS with the origin's name but without a client certificate
+ * where the origin has TLS. What is asked, and what an answer means:
  *
- *   no connection, or no answer in time            closed
- *   TLS ends with an alert, or breaks off          closed
+ *   no connection                                                    closed
+ *   TLS ends with an alert about certificates, or breaks off         closed
  *   over TLS: 400 or 403 that speaks of a certificate (nginx), 496   closed
- *   any other HTTP answer                          open
- *   connected, and something else than HTTP came   open: the port can be reached
+ *   any other HTTP answer                                            open
+ *   connected, and something else than HTTP or TLS came, or nothing  open: the port can be reached
+ *   TLS fails otherwise: no answer in time, an alert that is about a name or a version     unclear: who asks in
+ *                                                                    another way may get in; counts as open
  */
 #include "ctrlplane/cli/commands.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define BODY_KEPT 4096
 
 struct probe {
     char body[BODY_KEPT + 1]; /* what came first of it */
     size_t len;
+    bool connected; /* the last socket was, when it was closed */
 };
 
+enum way { WAY_CLOSED, WAY_OPEN, WAY_UNCLEAR };
+
 struct verdict {
-    bool open;
+    enum way way;
     char why[CURL_ERROR_SIZE + 64];
+};
+
+/* What is tried. */
+struct attempt {
+    const char *address;
+    long port;
+    bool tls;
+    const char *name; /* SNI and Host; NULL: none */
+    long timeout_ms;
 };
 
 static size_t body_take(char *bytes, size_t one, size_t n, void *arg)
@@ -37,81 +54,174 @@ static size_t body_take(char *bytes, size_t one, size_t n, void *arg)
     return one * n;
 }
 
+/* libcurl tells no time of connecting when TLS fails; the socket itself knows. */
+static int socket_close(void *arg, curl_socket_t socket)
+{
+    struct probe *probe = arg;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    probe->connected = getpeername(socket, (struct sockaddr *)&peer, &len) == 0;
+    return close(socket);
+}
+
 static void judge_status(const struct probe *probe, bool tls, long status, struct verdict *v)
 {
     bool speaks = strcasestr(probe->body, "certificate") != NULL;
-    v->open = !(tls && (status == 496 || ((status == 400 || status == 403) && speaks)));
+    bool wants = tls && (status == 496 || ((status == 400 || status == 403) && speaks));
+    v->way = wants ? WAY_CLOSED : WAY_OPEN;
     snprintf(v->why, sizeof v->why,
-             v->open ? "answers %ld%s" : "answers %ld: it wants a client certificate%s", status,
-             v->open && tls ? " without a client certificate" : "");
+             wants ? "answers %ld: it wants a client certificate%s" : "answers %ld%s", status,
+             !wants && tls ? " without a client certificate" : "");
+}
+
+static bool says_any(const char *said, const char *const texts[])
+{
+    for (; *texts; texts++)
+        if (strcasestr(said, *texts))
+            return true;
+    return false;
+}
+
+/* TLS failed on a connection that was there. Only what an attacker cannot help closes the origin: an alert for want
+ * of a certificate that is trusted (RFC 8446 s6.2; TLS 1.2 has handshake_failure for it), or no word at all. */
+static enum way judge_tls(CURLcode code, const char *said)
+{
+    static const char *const certificate[] = {"certificate", "unknown ca", "access denied",
+                                              "handshake failure", NULL};
+    static const char *const broke[] = {"reset", "syscall", "unexpected eof", "broken pipe", NULL};
+    if (strcasestr(said, "alert"))
+        return says_any(said, certificate) ? WAY_CLOSED : WAY_UNCLEAR;
+    if (code == CURLE_OPERATION_TIMEDOUT || code == CURLE_GOT_NOTHING)
+        return WAY_UNCLEAR;
+    return says_any(said, broke) ? WAY_CLOSED : WAY_UNCLEAR;
 }
 
 static void judge_failure(CURLcode code, bool connected, const char *said, bool tls,
                           struct verdict *v)
 {
-    v->open = connected && !tls;
+    said = said[0] ? said : curl_easy_strerror(code);
+    v->way = !connected ? WAY_CLOSED : tls ? judge_tls(code, said) : WAY_OPEN;
     if (!connected)
         snprintf(v->why, sizeof v->why, "%s",
                  code == CURLE_OPERATION_TIMEDOUT ? "no connection in time" : "no connection");
     else if (tls)
-        snprintf(v->why, sizeof v->why, "TLS refused: %s",
-                 said[0] ? said : curl_easy_strerror(code));
+        snprintf(v->why, sizeof v->why,
+                 v->way == WAY_CLOSED ? "TLS refused: %s"
+                                      : "TLS fails, but not for want of a "
+                                        "certificate: %s",
+                 said);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         snprintf(v->why, sizeof v->why, "accepts connections, and answers nothing");
     else
-        snprintf(v->why, sizeof v->why, "accepts connections: %s",
-                 said[0] ? said : curl_easy_strerror(code));
+        snprintf(v->why, sizeof v->why, "accepts connections: %s", said);
 }
 
-static bool probe_run(const char *address, long port, bool tls, const char *host, long timeout_ms,
-                      struct verdict *v)
+/* The URL has the name, so that it goes into SNI; the connection goes to the address whatever DNS says. */
+static void attempt_url(const struct attempt *a, char url[512], char connect_to[128])
 {
-    struct probe probe = {0};
-    char url[128], said[CURL_ERROR_SIZE] = "", header[300];
-    CURL *curl = curl_easy_init();
-    if (!curl)
-        return false;
-    snprintf(url, sizeof url, strchr(address, ':') ? "%s://[%s]:%ld/" : "%s://%s:%ld/",
-             tls ? "https" : "http", address, port);
-    snprintf(header, sizeof header, "Host: %.253s", host ? host : "");
-    struct curl_slist *headers = host ? curl_slist_append(NULL, header) : NULL;
-    curl_easy_setopt(curl, CURLOPT_URL, url);
+    unsigned char bytes[16];
+    const char *scheme = a->tls ? "https" : "http";
+    bool named = a->name && inet_pton(AF_INET, a->name, bytes) != 1 &&
+                 inet_pton(AF_INET6, a->name, bytes) != 1;
+    bool six = strchr(a->address, ':') != NULL;
+    snprintf(connect_to, 128, six ? "::[%s]:%ld" : "::%s:%ld", a->address, a->port);
+    if (named)
+        snprintf(url, 512, "%s://%.253s:%ld/", scheme, a->name, a->port);
+    else
+        snprintf(url, 512, six ? "%s://[%s]:%ld/" : "%s://%s:%ld/", scheme, a->address, a->port);
+}
+
+/* What is there but no TLS; texts of several versions of OpenSSL. */
+static bool speaks_no_tls(const char *said)
+{
+    static const char *const texts[] = {"wrong version number", "packet length too long",
+                                        "http request", NULL};
+    return says_any(said, texts);
+}
+
+static void attempt_set(CURL *curl, const struct attempt *a, struct probe *probe, char *said)
+{
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L); /* an attacker does not care who answers */
     curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, a->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, said);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &probe);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, probe);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, socket_close);
+    curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, probe);
+}
+
+static bool probe_run(const struct attempt *a, struct verdict *v)
+{
+    struct probe probe = {0};
+    char url[512], connect_to[128], said[CURL_ERROR_SIZE] = "", header[300];
+    CURL *curl = curl_easy_init();
+    if (!curl)
+        return false;
+    attempt_url(a, url, connect_to);
+    snprintf(header, sizeof header, "Host: %.253s", a->name ? a->name : "");
+    struct curl_slist *headers = a->name ? curl_slist_append(NULL, header) : NULL;
+    struct curl_slist *to = curl_slist_append(NULL, connect_to);
+    attempt_set(curl, a, &probe, said);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CONNECT_TO, to);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     CURLcode code = curl_easy_perform(curl);
     long status = 0;
-    curl_off_t connect_us = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connect_us);
-    if (status)
-        judge_status(&probe, tls, status, v);
-    else
-        judge_failure(code, connect_us > 0, said, tls, v);
     curl_slist_free_all(headers);
+    curl_slist_free_all(to);
     curl_easy_cleanup(curl);
+    bool connected =
+        code == CURLE_OPERATION_TIMEDOUT ? probe.connected : code != CURLE_COULDNT_CONNECT;
+    if (!status && a->tls && connected && speaks_no_tls(said)) {
+        struct attempt plain = *a;
+        plain.tls = false;
+        return probe_run(&plain, v);
+    }
+    if (status)
+        judge_status(&probe, a->tls, status, v);
+    else
+        judge_failure(code, connected, said, a->tls, v);
     return true;
 }
 
-/* Fill in "verdict" and "why" of one origin; *open counts. */
+/* Fill in "verdict" and "why" of one origin; *open counts what is not closed. */
 static bool origin_probe(json_t *origin, long timeout_ms, unsigned *open)
 {
+    static const char *const names[] = {"closed", "OPEN", "unclear"};
+    const struct attempt attempt = {
+        .address = json_string_value(json_object_get(origin, "address")),
+        .port = (long)json_integer_value(json_object_get(origin, "port")),
+        .tls = json_is_true(json_object_get(origin, "tls")),
+        .name = json_string_value(json_object_get(origin, "server_name")),
+        .timeout_ms = timeout_ms,
+    };
     struct verdict v;
-    if (!probe_run(json_string_value(json_object_get(origin, "address")),
-                   (long)json_integer_value(json_object_get(origin, "port")),
-                   json_is_true(json_object_get(origin, "tls")),
-                   json_string_value(json_object_get(origin, "server_name")), timeout_ms, &v))
+    if (!probe_run(&attempt, &v))
         return false;
-    *open += v.open;
-    json_object_set_new(origin, "verdict", json_string(v.open ? "OPEN" : "closed"));
+    *open += v.way != WAY_CLOSED;
+    json_object_set_new(origin, "verdict", json_string(names[v.way]));
     json_object_set_new(origin, "why", json_string(v.why));
     return true;
+}
+
+/* The command line says it all, or names an origin, or means all of them. A typing error must never end as "closed". */
+static bool audit_words_good(const struct arg args[], const char *name, long timeout_ms)
+{
+    unsigned char bytes[16];
+    const char *address = args_value(args, "--address"), *port = args_value(args, "--port");
+    bool good = timeout_ms >= 1 && !address == !port && !(name && address);
+    if (address && good)
+        good = inet_pton(strchr(address, ':') ? AF_INET6 : AF_INET, address, bytes) == 1 &&
+               port[strspn(port, "0123456789")] == 0 && strtol(port, NULL, 10) >= 1 &&
+               strtol(port, NULL, 10) <= 65535;
+    if (!good)
+        fprintf(stderr, "tgctl: give NAME, or --address IP with --port, or neither; --timeout in "
+                        "milliseconds\n");
+    return good;
 }
 
 /* What to look at: one that is described on the command line, one by name, or all. */
@@ -156,13 +266,8 @@ enum exit_code command_origin_audit(const struct client *client, int argc, char 
         return TGCTL_USAGE;
     const char *timeout = args_value(args, "--timeout");
     long timeout_ms = timeout ? strtol(timeout, NULL, 10) : 3000;
-    if (timeout_ms < 1 || !args_value(args, "--address") != !args_value(args, "--port") ||
-        (name && args_value(args, "--address"))) {
-        fprintf(
-            stderr,
-            "tgctl: give NAME, or --address with --port, or neither; --timeout in milliseconds\n");
+    if (!audit_words_good(args, name, timeout_ms))
         return TGCTL_USAGE;
-    }
     enum exit_code code = origins_find(client, args, name, &origins);
     if (code != TGCTL_OK)
         return code;

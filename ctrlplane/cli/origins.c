@@ -2,6 +2,7 @@
  * tgctl origin: add, del, list, and the list of addresses that an origin should let in.
  */
 #include "ctrlplane/cli/commands.h"
+#include "ctrlplane/cli/origin_guard.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -78,11 +79,6 @@ enum exit_code command_origin_list(const struct client *client, int argc, char *
 
 /* --- who may talk to an origin ------------------------------------------------------------------ */
 
-/* Both families as strings: from the command line, else the fleet's nodes. */
-struct edges {
-    json_t *v4, *v6;
-};
-
 static bool edge_add(struct edges *e, const char *text)
 {
     unsigned char address[16];
@@ -124,37 +120,6 @@ static enum exit_code edges_add_nodes(struct edges *e, const struct client *clie
     return TGCTL_OK;
 }
 
-static void list_print(const char *before, const json_t *list, const char *after)
-{
-    json_t *item;
-    size_t i;
-    if (json_array_size(list) == 0)
-        return;
-    printf("%s", before);
-    json_array_foreach((json_t *)(uintptr_t)list, i, item)
-        printf("%s%s", i ? ", " : "", json_string_value(item));
-    printf("%s", after);
-}
-
-/* A table of its own, which a later run replaces whole: `nft -f` of this file is one transaction. */
-static void nftables_print(const struct edges *e, const char *ports)
-{
-    printf("# who may open connections to the ports that tidegate fetches from; nft -f FILE\n"
-           "table inet tidegate_origin\n"
-           "delete table inet tidegate_origin\n"
-           "table inet tidegate_origin {\n");
-    list_print("    set edges4 { type ipv4_addr; elements = { ", e->v4, " } }\n");
-    list_print("    set edges6 { type ipv6_addr; elements = { ", e->v6, " } }\n");
-    printf("    chain input {\n"
-           "        type filter hook input priority -10; policy accept;\n"
-           "        iif \"lo\" accept\n");
-    if (json_array_size(e->v4))
-        printf("        tcp dport { %s } ip saddr @edges4 accept\n", ports);
-    if (json_array_size(e->v6))
-        printf("        tcp dport { %s } ip6 saddr @edges6 accept\n", ports);
-    printf("        tcp dport { %s } counter drop\n    }\n}\n", ports);
-}
-
 static enum exit_code edges_find(struct edges *e, const struct client *client, const char *from)
 {
     if (from)
@@ -168,26 +133,40 @@ static enum exit_code edges_find(struct edges *e, const struct client *client, c
     return code;
 }
 
+/* "443" or "80,443". */
+static bool ports_good(const char *text)
+{
+    bool digit = false, good = *text;
+    for (; *text && good; text++) {
+        good = (*text >= '0' && *text <= '9') || (*text == ',' && digit && text[1]);
+        digit = *text != ',';
+    }
+    return good;
+}
+
 enum exit_code command_origin_addresses(const struct client *client, int argc, char **argv)
 {
     struct arg args[] = {
         {.name = "--format"}, {.name = "--port", .required = true}, {.name = "--from"}, {0}};
+    if (!args_read(argc, argv, args, NULL, 0, 0))
+        return TGCTL_USAGE;
+    const char *format = args_value(args, "--format"), *ports = args_value(args, "--port");
+    format = format ? format : "nftables";
+    bool plain = strcmp(format, "plain") == 0, xdp = strcmp(format, "xdp") == 0;
+    if ((!plain && !xdp && strcmp(format, "nftables") != 0) || !ports_good(ports)) {
+        fprintf(stderr, "tgctl: --format is nftables, xdp or plain; --port is a port, or several "
+                        "with commas\n");
+        return TGCTL_USAGE;
+    }
     struct edges edges = {json_array(), json_array()};
-    enum exit_code code = TGCTL_USAGE;
-    if (args_read(argc, argv, args, NULL, 0, 0)) {
-        const char *format = args_value(args, "--format"), *ports = args_value(args, "--port");
-        bool plain = format && strcmp(format, "plain") == 0;
-        if (format && !plain && strcmp(format, "nftables") != 0)
-            fprintf(stderr, "tgctl: --format must be nftables or plain\n");
-        else if (!*ports || ports[strspn(ports, "0123456789,")])
-            fprintf(stderr, "tgctl: --port must be a port, or several with commas\n");
-        else if ((code = edges_find(&edges, client, args_value(args, "--from"))) == TGCTL_OK &&
-                 plain) {
-            list_print("", edges.v4, "\n");
-            list_print("", edges.v6, "\n");
-        } else if (code == TGCTL_OK) {
-            nftables_print(&edges, ports);
-        }
+    enum exit_code code = edges_find(&edges, client, args_value(args, "--from"));
+    if (code == TGCTL_OK && plain) {
+        guard_list_print("", edges.v4, "\n");
+        guard_list_print("", edges.v6, "\n");
+    } else if (code == TGCTL_OK && xdp) {
+        guard_xdp_print(&edges, ports);
+    } else if (code == TGCTL_OK) {
+        guard_nftables_print(&edges, ports);
     }
     json_decref(edges.v4);
     json_decref(edges.v6);

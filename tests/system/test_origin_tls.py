@@ -4,14 +4,18 @@ without one, certificates that must not be believed; and the two ways to see and
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
+import threading
+import time
 
 import pytest
 
 from support import AUDIT, CLIENT4, Counters, URL, curl, run, tgctl, wait_for
 
 NAME = "origin.example.test"
-GUARDED, OPEN, EXPIRED, OPENSSL = 9443, 9444, 9445, 9446
+GUARDED, OPEN, EXPIRED, OPENSSL, NAMED = 9443, 9444, 9445, 9446, 9447
 HOST = "pulls.tidegate.test"
 
 NGINX = """
@@ -196,6 +200,62 @@ def test_audit(origins, port, tls, verdict, why, note):
     note(found["why"])
 
 
+def audit(*words, timeout=3000):
+    """(verdict, why, exit code) of tgctl alone, over TLS."""
+    done = run("tgctl", "-s", "/nowhere", "-o", "json", "origin", "audit", "--tls", "--timeout", str(timeout), *words)
+    found = json.loads(done.stdout)[0]
+    return found["verdict"], found["why"], done.returncode
+
+
+@pytest.mark.parametrize("behaviour,verdict,why", [
+    ("http", "OPEN", "answers 400"), ("silent", "unclear", "timed out"), ("reset", "closed", "reset by peer")])
+def test_audit_tells_no_tls_from_closed(behaviour, verdict, why):
+    """A port that takes connections is closed only when it breaks them off: not when it speaks no TLS, nor when it waits."""
+    def answer():
+        sock, _ = listener.accept()
+        with sock:
+            if behaviour == "silent":
+                time.sleep(1)
+                return
+            sock.recv(4096)
+            if behaviour == "http":
+                sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            else:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with socket.create_server((CLIENT4, 0)) as listener:
+        threads = [threading.Thread(target=answer, daemon=True) for _ in range(2)]  # without TLS it asks again
+        for thread in threads:
+            thread.start()
+        found = audit("--address", CLIENT4, "--port", str(listener.getsockname()[1]), timeout=500)
+    assert found[0] == verdict and why in found[1], found
+    assert found[2] == (0 if verdict == "closed" else 4)
+
+
+def test_audit_asks_for_the_name(origins):
+    """An origin that refuses strangers' names is open to whoever knows its own: SNI has it."""
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"{CLIENT4}:{NAMED}", "-cert", origins["origin.pem"], "-key",
+                               origins["origin.key"], "-cert2", origins["origin.pem"], "-key2", origins["origin.key"],
+                               "-servername", NAME, "-servername_fatal", "-www", "-quiet"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert wait_for(lambda: listens(NAMED), 10)
+        at = ["--address", CLIENT4, "--port", str(NAMED), "--server-name"]
+        assert audit(*at, NAME)[::2] == ("OPEN", 4)
+        verdict, why, code = audit(*at, "other.example.test")
+        assert (verdict, code) == ("unclear", 4) and "unrecognized name" in why
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.mark.parametrize("words", [["--port", "443"], ["--address", "192.0.2.1"], ["--address", "origin.test", "--port", "443"],
+                                   ["--address", "192.0.2.1", "--port", "443x"], ["--address", "192.0.2.1", "--port", "0"],
+                                   ["name", "--address", "192.0.2.1", "--port", "1"], ["--timeout", "x"]])
+def test_audit_refuses(words):
+    """A typing error never ends as closed."""
+    assert run("tgctl", "-s", "/nowhere", "origin", "audit", *words).returncode == 2
+
+
 def test_audit_asks_for_all_origins(origins, site):
     site(GUARDED, *pull_options(origins))
     done = run("tgctl", "-o", "json", "origin", "audit", "pulls")
@@ -205,30 +265,56 @@ def test_audit_asks_for_all_origins(origins, site):
     assert run("tgctl", "origin", "audit", "nobody").returncode == 1
 
 
-def test_address_list_closes_the_port(origins):
-    """The list as nftables, in the origin's place: the edge's address gets through, the attacker's does not."""
-    rules = run("tgctl", "origin", "addresses", "--port", f"{OPEN},{GUARDED}", "--from", "198.51.100.77,2001:db8::77").stdout
-    assert "198.51.100.77" in rules and "2001:db8::77" in rules
-    assert run("nft", "-f", "-", input=rules).returncode == 0
-    try:
-        closed = run("tgctl", "-o", "json", "origin", "audit", "--address", CLIENT4, "--port", str(OPEN), "--tls",
-                     "--timeout", "500")
-        # to itself by loopback is let through; what comes from outside is not
-        assert closed.returncode == 4
-        tgctl("origin", "add", "listed", "--address", CLIENT4, "--port", str(OPEN), "--tls", "--no-verify",
-              "--connect-timeout", "500")
+class Listed:
+    """The open origin behind an address list; `use(addresses)` puts another one in front of it."""
+
+    def __init__(self, origins, format):
+        self.dir, self.format = origins.dir, format
+        self.link = json.loads(run("ip", "-j", "route", "get", URL.removeprefix("http://")).stdout)[0]["dev"]
+
+    def __enter__(self):
+        tgctl("origin", "add", "listed", "--address", CLIENT4, "--port", str(OPEN), "--tls", "--no-verify", "--connect-timeout",
+              "500", "--response-timeout", "500")
         tgctl("site", "add", "listed", "--host", HOST, "--origin", "listed")
-        assert ask().status == 504
-        edge4 = URL.removeprefix("http://")
-        rules = run("tgctl", "origin", "addresses", "--port", f"{OPEN},{GUARDED}", "--from", edge4).stdout
-        assert run("nft", "-f", "-", input=rules).returncode == 0
-        assert ask().status == 200
-    finally:
-        run("nft", "delete", "table", "inet", "tidegate_origin")
+        return self
+
+    def use(self, addresses):
+        done = run("tgctl", "-s", "/nowhere", "origin", "addresses", "--port", f"{OPEN},{GUARDED}", "--from", addresses,
+                   "--format", self.format)
+        assert done.returncode == 0, done
+        if self.format == "nftables":
+            assert run("nft", "-f", "-", input=done.stdout).returncode == 0
+            return
+        source = os.path.join(self.dir, "guard.bpf.c")
+        with open(source, "w") as file:
+            file.write(done.stdout)
+        built = run("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-I/usr/include/{os.uname().machine}-linux-gnu",
+                    "-c", source, "-o", f"{source}.o")
+        assert built.returncode == 0, built.stderr
+        there = run("ip", "-force", "link", "set", "dev", self.link, "xdpgeneric", "obj", f"{source}.o", "sec", "xdp")
+        assert there.returncode == 0, there.stderr
+
+    def __exit__(self, *_):
+        if self.format == "nftables":
+            run("nft", "delete", "table", "inet", "tidegate_origin")
+        else:
+            run("ip", "link", "set", "dev", self.link, "xdpgeneric", "off")
         tgctl("site", "del", "listed", check=False)
         tgctl("origin", "del", "listed", check=False)
 
 
-@pytest.mark.parametrize("words", [["--port", "x"], ["--port", "1", "--from", "here"], ["--port", "1", "--format", "json"], []])
+@pytest.mark.parametrize("format", ["nftables", "xdp"])
+def test_address_list_closes_the_port(origins, format):
+    """The list in the origin's place: the edge's address gets through, another's does not, other ports stay open."""
+    with Listed(origins, format) as listed:
+        assert ask().status == 200
+        listed.use("198.51.100.77,2001:db8::77")
+        assert ask().status == 504
+        assert curl(f"{URL}/").status == 200
+        listed.use(f"198.51.100.77,{URL.removeprefix('http://')},2001:db8::77")
+        assert ask().status == 200
+
+
+@pytest.mark.parametrize("words", [["--port", "x"], ["--port", "1,"], ["--port", "1,,2"], ["--port", "1", "--from", "here"], ["--port", "1", "--format", "json"], []])
 def test_address_list_refuses(words):
     assert run("tgctl", "origin", "addresses", *words).returncode == 2
