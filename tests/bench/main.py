@@ -3,12 +3,13 @@
 build/bench.json. Exit status 0 when every row was measured."""
 import sys
 
+import fleet_rows
 import http_rows
 import l34_rows
 import xdp_rows
 from measure import Rows
 
-GROUPS = {"l34": l34_rows.run, "http": http_rows.run, "xdp": xdp_rows.run}
+GROUPS = {"l34": l34_rows.run, "http": http_rows.run, "xdp": xdp_rows.run, "fleet": fleet_rows.run}
 
 
 def main():
