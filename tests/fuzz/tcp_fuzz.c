@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 #define STEPS_MAX 400
 #define HANDLES   8
+#define STRANGERS 8 /* tuples of passive opens: four of each family */
 
 struct world {
     struct test_pool pool;
@@ -23,6 +24,9 @@ struct world {
     tg_ns now;
     bool port_busy;
     tcp_handle handles[HANDLES];
+    struct answer { /* the last SYN-ACK to each stranger: a SYN cookie's, perhaps */
+        uint32_t seq, ack, ts;
+    } answers[STRANGERS];
     struct span_reader in;
 };
 
@@ -71,6 +75,25 @@ static void world_init(struct world *w, struct span in)
     tg_assert(tcp_listen(w->tcp, 80, 1) == TG_OK);
 }
 
+static struct answer *answer_to(struct world *w, const struct ip_tuple *t)
+{
+    return &w->answers[(ip_addr_is4(&t->remote) ? 0 : 1) | (t->remote_port & 3) << 1];
+}
+
+static void answer_note(struct world *w, const struct buf *b)
+{
+    if (b->ip_version == 0 || b->ip_proto != IP_PROTO_TCP)
+        return;
+    struct tcp_segment s = wire_tcp(b);
+    struct ip_tuple seen = wire_tuple(b); /* as the peer sees it */
+    struct ip_tuple t = {.remote = seen.local, .remote_port = seen.local_port};
+    if ((s.flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) || seen.remote_port != 80)
+        return;
+    uint32_t value = 0, echo;
+    (void)!owner_cookie_timestamps(s.options, &value, &echo);
+    *answer_to(w, &t) = (struct answer){s.seq, s.ack, value};
+}
+
 /* What the stack sends is looked at (checksums, lengths) and thrown away. */
 static void drain(struct world *w)
 {
@@ -80,6 +103,7 @@ static void drain(struct world *w)
         buf_unref(&w->pool.pool, b);
         if (copy) {
             tg_assert(wire_parse(copy, &w->toeplitz) == TG_C_none);
+            answer_note(w, copy);
             buf_unref(&w->pool.pool, copy);
         }
     }
@@ -125,7 +149,7 @@ static uint32_t near(struct world *w, uint32_t exact)
 }
 
 static struct span options_make(struct world *w, const struct tcp_pcb *pcb, uint8_t flags,
-                                uint8_t out[TCP_OPTIONS_MAX])
+                                uint32_t echo, uint8_t out[TCP_OPTIONS_MAX])
 {
     uint8_t how = span_read_u8(&w->in);
     if (how >= 240) { /* raw */
@@ -143,6 +167,7 @@ static struct span options_make(struct world *w, const struct tcp_pcb *pcb, uint
     }
     o.has_timestamps = how & 32;
     o.ts_value = near(w, pcb ? pcb->ts_recent : 100);
+    o.ts_echo = echo;
     if (pcb && how & 64)
         for (; o.sack_count < 2; o.sack_count++) {
             o.sack[o.sack_count].left = near(w, pcb->snd_una + 1000u * (how & 15));
@@ -161,14 +186,17 @@ static void segment(struct world *w)
                     : what & 0x40 ? TCP_ACK
                     : pcb         ? TCP_ACK | (what & 3)
                                   : TCP_SYN;
-    uint32_t base = pcb ? (what & 0x20 ? pcb->rcv_nxt + 1000 : pcb->rcv_nxt) : 0x7ffffff0;
+    const struct answer *answer = answer_to(w, &t);
+    uint32_t base = pcb               ? (what & 0x20 ? pcb->rcv_nxt + 1000 : pcb->rcv_nxt)
+                    : flags & TCP_ACK ? answer->ack
+                                      : 0x7ffffff0;
     if (pcb && pcb->state == TCP_S_SYN_SENT)
         flags |= TCP_SYN;
     uint32_t seq = near(w, base),
-             ack = near(w, pcb ? (what & 0x10 ? pcb->snd_una : pcb->snd_nxt) : 0);
+             ack = near(w, pcb ? (what & 0x10 ? pcb->snd_una : pcb->snd_nxt) : answer->seq + 1);
     uint16_t window = what & 8 ? span_read_be16(&w->in) : 60000;
     uint8_t bytes[TCP_OPTIONS_MAX], payload[1400] = {0};
-    struct span options = options_make(w, pcb, flags, bytes);
+    struct span options = options_make(w, pcb, flags, answer->ts, bytes);
     size_t n = what & 4 ? span_read_be16(&w->in) % sizeof payload : 0;
     if (w->pool.limit == 0)
         return; /* no frame to receive into */
@@ -295,6 +323,25 @@ static void step(struct world *w)
     check(w);
 }
 
+/* The link's answer about the peer, whom our SYN has asked for: from now on segments leave. */
+static void neighbour_learn(struct world *w, const struct ip_tuple *t)
+{
+    struct buf *b;
+    if (ip_addr_is4(&t->remote)) {
+        b = test_frame_arp(&w->pool.pool, 2, test_mac_peer, &t->remote, test_mac_ours, &t->local);
+    } else {
+        uint8_t body[24] = {[16] = 2, [17] = 1}; /* target link-layer address (RFC 4861 s4.6.1) */
+        memcpy(body, t->remote.bytes, 16);
+        memcpy(body + 18, test_mac_peer, 6);
+        b = test_frame_icmp(&w->pool.pool, &t->remote, &t->local, 136, 0, 0x60000000,
+                            span_make(body, sizeof body));
+    }
+    tg_assert(wire_parse(b, &w->toeplitz) == TG_C_none);
+    net_input(w->net, b, w->now);
+    turn(w);
+    tg_assert(w->stats.value[TG_C_tcp_out_segments] > 0);
+}
+
 /* Most inputs should not have to invent a handshake: two connections stand when the program begins, one
  * passive and one active, with the options that the first byte chooses. */
 static void handshakes(struct world *w, uint8_t how)
@@ -333,6 +380,8 @@ static void handshakes(struct world *w, uint8_t how)
         turn(w);
     }
     tg_assert(tcp_connection_count(w->tcp) == 2 && w->handles[0] && w->handles[1]);
+    neighbour_learn(w, &t);
+    w->tcp->config.half_open_max = how >> 4 & 3; /* the next ones get SYN cookies; 0: all of them */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
