@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Path A goes through the edge, path B straight to the origin. What closes path B: a client certificate that only the edge
 has, a list of the edge's addresses in front of the origin; and an audit that says whether it is closed."""
+import contextlib
 import json
+import os
 import tempfile
 
 import guarded
@@ -11,7 +13,7 @@ from frame import Outcome, check
 
 NUMBER = 6
 TITLE = "The bypass matrix"
-CODE = ["dataplane/proxy/origin_tls.c", "tls/tls_client.c", "ctrlplane/cli/origins.c", "ctrlplane/cli/origin_audit.c"]
+CODE = ["dataplane/proxy/origin_tls.c", "tls/tls_client.c", "ctrlplane/cli/origin_guard.c", "ctrlplane/cli/origin_audit.c"]
 HOST = "pulls.tidegate.test"
 GUARDED, OPEN, EXPIRED = 8444, 8445, 8446
 servers = {}
@@ -94,28 +96,58 @@ def audit(fleet, port):
     return done.returncode, f"{found['verdict']}: {found['why']}"
 
 
-def address_list(fleet):
-    """nftables by tgctl's list of the fleet's addresses: the attacker gets no connection, both sites do"""
+@contextlib.contextmanager
+def nftables(rules):
+    """tgctl's list, loaded at the origin."""
+    with tempfile.NamedTemporaryFile("w", suffix=".nft", dir=RUN) as file:
+        file.write(rules)
+        file.flush()
+        run_in("origin", "nft", "-f", file.name)
+    try:
+        yield
+    finally:
+        run_in("origin", "nft", "delete", "table", "inet", "tidegate_origin")
+
+
+@contextlib.contextmanager
+def xdp(source):
+    """tgctl's program, compiled, before the origin's network stack."""
+    path = os.path.join(RUN, "tour-guard.bpf")
+    with open(f"{path}.c", "w") as file:
+        file.write(source)
+    run("clang", "-O2", "-g", "-target", "bpf", f"-I/usr/include/{os.uname().machine}-linux-gnu", "-c", f"{path}.c", "-o",
+        f"{path}.o")
+    run_in("origin", "ip", "link", "set", "dev", "eth0", "xdpgeneric", "obj", f"{path}.o", "sec", "xdp")
+    try:
+        yield
+    finally:
+        run_in("origin", "ip", "link", "set", "dev", "eth0", "xdpgeneric", "off")
+
+
+def address_list(fleet, form, in_force):
     before = guarded.direct(ORIGIN4, OPEN)
     with PulledSite(fleet, OPEN) as site:
-        rules = run("tgctl", "-s", fleet.a.socket, "origin", "addresses", "--port", str(OPEN)).stdout
-        check(all(s.address4 in rules and s.address6 in rules for s in fleet.sites), f"the list lacks a site: {rules}")
-        with tempfile.NamedTemporaryFile("w", suffix=".nft", dir=RUN) as file:
-            file.write(rules)
-            file.flush()
-            run_in("origin", "nft", "-f", file.name)
-        try:
+        text = run("tgctl", "-s", fleet.a.socket, "origin", "addresses", "--port", str(OPEN), "--format", form).stdout
+        with in_force(text):
             after = guarded.direct(ORIGIN4, OPEN)
             status = [site.ask(s) for s in fleet.sites]
             closed = audit(fleet, OPEN)
-        finally:
-            run_in("origin", "nft", "delete", "table", "inet", "tidegate_origin")
     check(after.startswith("no connection"), f"the attacker with the list in force: {after}")
     check(status == [200, 200], f"by way of both sites with the list in force: {status}")
     check(closed[0] == 0 and closed[1].startswith("closed"), f"audit with the list in force: {closed}")
     check(" 200 " in before, f"the attacker without the list: {before}")
     return Outcome(f"attacker: {after}; by way of both sites {status[0]}, {status[1]}; audit says {closed[1]}",
                    f"without the list the attacker gets {before}")
+
+
+def nftables_list(fleet):
+    """The fleet's own addresses as nftables: the attacker gets no connection, both sites do"""
+    return address_list(fleet, "nftables", nftables)
+
+
+def xdp_list(fleet):
+    """The same as an XDP program before the origin's network stack"""
+    return address_list(fleet, "xdp", xdp)
 
 
 def audits(fleet):
@@ -127,4 +159,4 @@ def audits(fleet):
     return Outcome(f"guarded origin: exit {closed[0]}, {closed[1]}", f"unguarded origin: exit {opened[0]}, {opened[1]}")
 
 
-CLAIMS = [pulls, expired, address_list, audits]
+CLAIMS = [pulls, expired, nftables_list, xdp_list, audits]
