@@ -2,13 +2,14 @@
 """Rows of a fleet.
 
 ctrl.write_to_other_site: milliseconds from a PUT of a rule at one site's API until the rule is in force on the other
-site's workers, over a real etcd on the same machine. Peer: the same etcd alone, from a put until a watcher has the event,
-both over its JSON gateway: no validation, no tables, no workers. Interleaved, medians.
+site's workers, over a real etcd on the same machine. Peer: the same etcd alone, from a put until a watcher has the
+event, both over its JSON gateway: no validation, no tables, no workers. Interleaved, medians.
 
-fleet.forward_latency: microseconds of a small GET over an open connection while the route leads its packets to the other
-site, which sends them on to the owner through the tunnel; beside it, as the peer, the same request while the route leads to
-the owner itself. Client, router, origin and both sites on this machine, ports are TAPs: each way through the kernel is in
-it, as is the wake-up of a worker that sleeps. Alternating blocks, medians."""
+fleet.forward_latency: microseconds of a small GET over an open connection while the route leads its packets to the
+other site, which sends them on to the owner through the tunnel; beside it, as the peer, the same request while the
+route leads to the owner itself. Client, router, origin and both sites on this machine, the ports a TAP (DPDK build) and
+a veth (XDP build): each way through the kernel is in it, as is the wake-up of a worker that sleeps. Alternating blocks,
+medians."""
 import base64
 import contextlib
 import ctypes

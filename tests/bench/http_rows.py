@@ -30,10 +30,11 @@ def counters(socket):
 
 
 class Edge:
-    """A real tidegate with one worker on processor 0 and one memif port, and its control plane."""
+    """A real tidegate with one worker on processor 0 and one memif port, and its control plane. waf: the site's
+    requests go through the WAF with the rules of scripts/run."""
 
-    def __init__(self, folder, huge):
-        self.folder, self.huge = folder, huge
+    def __init__(self, folder, huge, waf=False):
+        self.folder, self.huge, self.waf = folder, huge, waf
         self.socket = os.path.join(folder, "ctl.sock")
         self.config = os.path.join(folder, "tidegate.conf")
         with open(self.config, "w") as f:
@@ -59,7 +60,9 @@ control = {{ socket = "{self.socket}"; state = "{folder}/state"; audit = "{folde
                 tgctl(self.socket, "origin", "add", "bench", "--address", "192.0.2.20", "--port",
                       "8080")
                 tgctl(self.socket, "site", "add", "bench", "--host", "bench.test", "--origin",
-                      "bench", "--default")
+                      "bench", "--default", *(["--waf"] if self.waf else []))
+                if self.waf:
+                    tgctl(self.socket, "waf", "load", os.path.join(ROOT, "scripts/waf-rules.json"))
                 return self.measure()
 
     def measure(self):
