@@ -38,9 +38,10 @@ static void event_fill(struct event *e, const struct proxy *p, const struct requ
     text_copy(e->message, sizeof e->message, &e->message_len, match->message);
 }
 
-void audit_origin(struct proxy *p, const struct request *r, struct span origin, const char *why)
+void audit_origin(struct proxy *p, const struct request *r, struct span origin, unsigned status,
+                  const char *why)
 {
-    struct event e = {.kind = EVENT_ORIGIN, .status = 502};
+    struct event e = {.kind = EVENT_ORIGIN, .status = (uint16_t)status};
     e.wall_ns = proxy_wall_ns(p);
     e.request_id = r->id;
     memcpy(e.client, r->client->address, sizeof e.client);

@@ -17,7 +17,7 @@ enum tg_err origin_tls_open(struct proxy *p, struct origin_conn *o)
                         : err;
 }
 
-void origin_tls_tell(struct proxy *p, struct request *r)
+void origin_tls_tell(struct proxy *p, struct request *r, unsigned status)
 {
     const struct origin_conn *o = r->origin;
     const struct tables_origin *origin = NULL;
@@ -34,8 +34,9 @@ void origin_tls_tell(struct proxy *p, struct request *r)
     else
         return; /* it served: that it has closed now is nothing of TLS */
     (void)origin_plan_client(p->origin_plan, o->pool->tls, &origin);
-    audit_origin(p, r, origin ? tables_string_span(p->routes, origin->name) : SPAN_EMPTY,
+    audit_origin(p, r, origin ? tables_string_span(p->routes, origin->name) : SPAN_EMPTY, status,
                  info.problem      ? info.problem
                  : info.alert_text ? info.alert_text
+                 : status == 504   ? "the TLS handshake is not over in time"
                                    : "the TLS handshake broke off");
 }

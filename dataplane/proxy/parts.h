@@ -345,12 +345,14 @@ uint64_t inspect_oldest(const struct proxy *p);
 /* origin_tls.c */
 /* Put TLS to an origin up on a connection that TCP has opened. */
 enum tg_err origin_tls_open(struct proxy *p, struct origin_conn *o);
-/* A request has lost its origin connection, or gets none: when TLS was why, count it and tell who and what. */
-void origin_tls_tell(struct proxy *p, struct request *r);
+/* A request has lost its origin connection, or gets none in time (status 504): when TLS was why, count it and tell
+ * who and what. */
+void origin_tls_tell(struct proxy *p, struct request *r, unsigned status);
 
 /* audit.c */
 /* An origin that TLS does not let us use. */
-void audit_origin(struct proxy *p, const struct request *r, struct span origin, const char *why);
+void audit_origin(struct proxy *p, const struct request *r, struct span origin, unsigned status,
+                  const char *why);
 void audit_matches(struct proxy *p, const struct request *r, unsigned status);
 
 /* heads.c: serialise; the writer's ok says whether it fitted */

@@ -47,12 +47,12 @@ static void use_origin(struct lab *lab, struct lab_origin origin, uint64_t numbe
 }
 
 /* The next audit record; its message must hold this. */
-static void expect_told(struct lab *lab, const char *what)
+static void expect_told(struct lab *lab, unsigned status, const char *what)
 {
     struct event e;
     assert_int_equal(ring_pop(lab->events, &e, 1), 1);
     assert_int_equal(e.kind, EVENT_ORIGIN);
-    assert_int_equal(e.status, 502);
+    assert_int_equal(e.status, status);
     assert_memory_equal(e.target, "origin", 6);
     char message[sizeof e.message + 1] = "";
     memcpy(message, e.message, e.message_len);
@@ -102,7 +102,7 @@ static void who_is_not_believed_gets_no_request(void **state)
         assert_int_equal(lab_count(lab, TG_C_origin_tls_certificate), 1);
         assert_int_equal(lab_count(lab, TG_C_origin_connect_failed), 1);
         assert_int_equal(lab_origin_conn(lab, 0)->served, 0);
-        expect_told(lab, cases[i].told);
+        expect_told(lab, 502, cases[i].told);
         lab_run(lab, TG_S);
         lab_end(lab);
     }
@@ -125,7 +125,7 @@ static void a_refusal_by_the_origin_is_told(void **state)
     lab_ask(client, GET);
     expect_status(client, 502);
     assert_int_equal(lab_count(lab, TG_C_origin_tls_refused), 1);
-    expect_told(lab, "unrecognized name");
+    expect_told(lab, 502, "unrecognized name");
     lab_run(lab, TG_S);
     lab_end(lab);
     tls_set_unref(origin_set);
@@ -148,7 +148,52 @@ static void a_handshake_that_breaks_off_is_told(void **state)
     lab_run(lab, TG_S);
     expect_status(c, 502);
     assert_int_equal(lab_count(lab, TG_C_origin_tls_failed), 1);
-    expect_told(lab, "broke off");
+    expect_told(lab, 502, "broke off");
+    lab_end(lab);
+}
+
+static void serve_nothing(struct lab *lab, struct lab_conn *c)
+{
+}
+
+/* An origin that takes our ClientHello and says nothing costs no more than the connect timeout. */
+static void a_silent_handshake_ends_in_time(void **state)
+{
+    struct lab *lab = lab_new(NULL);
+    lab->serve = serve_nothing;
+    struct lab_origin origin = origin_of("origin.example", ca_text);
+    origin.connect_ms = 500;
+    use_origin(lab, origin, 2);
+    struct lab_conn *c = lab_connect(lab, 80);
+    lab_say_text(c, GET);
+    lab_run(lab, 300 * TG_MS);
+    assert_int_equal(c->in.len, 0);
+    assert_true(lab_origin_conn(lab, 0)->in.len > 0);
+    lab_run(lab, 400 * TG_MS);
+    expect_status(c, 504);
+    assert_int_equal(lab_count(lab, TG_C_origin_tls_failed), 1);
+    assert_int_equal(lab_count(lab, TG_C_origin_connect_failed), 1);
+    expect_told(lab, 504, "not over in time");
+    lab_run(lab, TG_S);
+    assert_int_equal(lab_open_count(lab, LAB_ORIGIN), 0);
+    lab_end(lab);
+}
+
+/* The client leaves while its origin's handshake is on its way: nothing stays, nobody is blamed. */
+static void a_client_leaves_in_the_handshake(void **state)
+{
+    struct lab *lab = lab_new(NULL);
+    lab->serve = serve_nothing;
+    use_origin(lab, origin_of("origin.example", ca_text), 2);
+    struct lab_conn *c = lab_connect(lab, 80);
+    lab_say_text(c, GET);
+    lab_run(lab, 50 * TG_MS);
+    assert_true(lab_origin_conn(lab, 0)->in.len > 0);
+    lab_reset(c);
+    lab_run(lab, TG_S);
+    assert_int_equal(lab_open_count(lab, LAB_ORIGIN), 0);
+    assert_int_equal(lab_count(lab, TG_C_origin_tls_failed), 0);
+    assert_int_equal(lab_gauges(lab).requests, 0);
     lab_end(lab);
 }
 
@@ -234,6 +279,8 @@ int main(void)
         cmocka_unit_test(who_is_not_believed_gets_no_request),
         cmocka_unit_test(a_refusal_by_the_origin_is_told),
         cmocka_unit_test(a_handshake_that_breaks_off_is_told),
+        cmocka_unit_test(a_silent_handshake_ends_in_time),
+        cmocka_unit_test(a_client_leaves_in_the_handshake),
         cmocka_unit_test(pools_are_kept_apart),
         cmocka_unit_test(routes_change_in_the_handshake),
     };

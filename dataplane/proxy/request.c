@@ -74,7 +74,7 @@ static bool may_retry(const struct request *r)
 void request_origin_lost(struct proxy *p, struct request *r)
 {
     bool retry = may_retry(r);
-    origin_tls_tell(p, r);
+    origin_tls_tell(p, r, 502);
     origin_abort(p, r);
     if (retry) {
         stats_count(p->stats, TG_C_origin_retries);
@@ -235,7 +235,7 @@ static enum step request_connect(struct proxy *p, struct request *r)
         return STEP_NEXT;
     default:
         stats_count(p->stats, TG_C_origin_connect_failed);
-        origin_tls_tell(p, r);
+        origin_tls_tell(p, r, err == TG_TIMEOUT ? 504 : 502);
         request_fail(p, r, err == TG_TIMEOUT ? 504 : 502);
         return STEP_NEXT;
     }
@@ -365,6 +365,7 @@ void request_expire(struct proxy *p, struct request *r)
         break;
     case REQUEST_ORIGIN:
         stats_count(p->stats, TG_C_origin_connect_failed);
+        origin_tls_tell(p, r, 504);
         request_fail(p, r, 504);
         break;
     case REQUEST_FORWARD:
