@@ -40,6 +40,18 @@ void origin_emit(void *block, struct tables_origin *out, const json_t *origin, s
         *strings[m] = block_put(block, at, block_member(origin, members[m]));
 }
 
+/* Which member TLS stumbles over: without a certificate of ours only the trust anchors are left. */
+static const char *member_at_fault(struct tls_client_config config)
+{
+    struct tls_client *client;
+    char why[256];
+    config.chain_pem = config.key_pem = SPAN_EMPTY;
+    if (tls_client_create(&config, &client, why) != TG_OK)
+        return "/ca_pem";
+    tls_client_unref(client);
+    return "/chain_pem";
+}
+
 bool origin_check(const char *name, const json_t *origin, struct problem *problem)
 {
     const struct tls_client_config config = {
@@ -58,7 +70,8 @@ bool origin_check(const char *name, const json_t *origin, struct problem *proble
         tls_client_unref(client);
         return true;
     }
-    problem_set(problem, err == TG_NO_MEMORY ? 500 : 422, "origin", "", "origin \"%s\": %s", name,
+    problem_set(problem, err == TG_NO_MEMORY ? 500 : 422, "origin",
+                err == TG_NO_MEMORY ? "" : member_at_fault(config), "origin \"%s\": %s", name,
                 why[0] ? why : tg_err_text(err));
     problem_extra(problem, "origin", json_string(name));
     return false;
