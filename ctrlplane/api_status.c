@@ -4,6 +4,7 @@
 #include "contract/counters.h"
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/model.h"
+#include "ctrlplane/prefix.h"
 #include "ctrlplane/publish.h"
 
 #include <stdatomic.h>
@@ -71,6 +72,18 @@ static json_t *resources_json(const struct control *c)
                      (int)json_object_size(model_get(m, "nodes")));
 }
 
+/* What this node itself sends from; tgctl lists it for origins when there is no fleet. */
+static json_t *addresses_json(const struct config *config)
+{
+    json_t *out = json_array();
+    char text[PREFIX_TEXT_MAX];
+    for (unsigned p = 0; p < config->port_count; p++)
+        for (unsigned i = 0; i < config->ports[p].address_count; i++)
+            json_array_append_new(
+                out, json_string(address_text(config->ports[p].addresses[i].address, text)));
+    return out;
+}
+
 void status_get(struct call *call)
 {
     static const char *const known[] = {NULL};
@@ -78,8 +91,9 @@ void status_get(struct call *call)
     if (!call_query_check(call, known))
         return;
     unsigned alive = publish_workers_alive(c);
-    json_t *node = json_pack("{s:s, s:i, s:i}", "name", c->config.node_name, "slot",
-                             (int)c->config.node_slot, "site", (int)c->config.node_site);
+    json_t *node = json_pack("{s:s, s:i, s:i, s:o}", "name", c->config.node_name, "slot",
+                             (int)c->config.node_slot, "site", (int)c->config.node_site,
+                             "addresses", addresses_json(&c->config));
     json_t *fleet = fleet_status_json(c), *place = fleet_place_json(c);
     json_object_update(fleet, place);
     json_decref(place);

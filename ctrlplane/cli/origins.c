@@ -6,6 +6,8 @@
 
 #include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool tls_set(json_t *body, const struct arg args[])
@@ -120,46 +122,83 @@ static enum exit_code edges_add_nodes(struct edges *e, const struct client *clie
     return TGCTL_OK;
 }
 
+/* Without a fleet this node is the only edge: what its ports send from. */
+static enum exit_code edges_add_own(struct edges *e, const struct client *client)
+{
+    json_t *status, *item;
+    size_t i;
+    enum exit_code code = client_call(client, "GET", "/v1/status", NULL, &status);
+    if (code != TGCTL_OK)
+        return code;
+    json_array_foreach(json_object_get(json_object_get(status, "node"), "addresses"), i, item)(void)
+        edge_add(e, json_string_value(item));
+    json_decref(status);
+    return TGCTL_OK;
+}
+
 static enum exit_code edges_find(struct edges *e, const struct client *client, const char *from)
 {
     if (from)
         return edges_add_list(e, from) ? TGCTL_OK : TGCTL_USAGE;
     enum exit_code code = edges_add_nodes(e, client);
-    if (code == TGCTL_OK && json_array_size(e->v4) + json_array_size(e->v6) == 0) {
-        fprintf(stderr,
-                "tgctl: there are no nodes: add them (node add), or name addresses (--from)\n");
-        return TGCTL_REFUSED;
-    }
+    if (code == TGCTL_OK && json_array_size(e->v4) + json_array_size(e->v6) == 0)
+        code = edges_add_own(e, client);
     return code;
 }
 
-/* "443" or "80,443". */
+/* "443" or "80,443". In the XDP program 0443 would be octal, and 70000 a port that never comes. */
 static bool ports_good(const char *text)
 {
-    bool digit = false, good = *text;
-    for (; *text && good; text++) {
-        good = (*text >= '0' && *text <= '9') || (*text == ',' && digit && text[1]);
-        digit = *text != ',';
+    for (;;) {
+        size_t digits = strspn(text, "0123456789");
+        if (digits < 1 || digits > 5 || *text == '0' || strtoul(text, NULL, 10) > 65535)
+            return false;
+        text += digits;
+        if (!*text)
+            return true;
+        if (*text++ != ',')
+            return false;
     }
-    return good;
+}
+
+/* The port of an origin by its name. */
+static enum exit_code origin_port(const struct client *client, const char *name, char port[8])
+{
+    char path[1024] = "/v1/origins";
+    json_t *origin;
+    if (!client_segment_add(path, sizeof path, name))
+        return TGCTL_USAGE;
+    enum exit_code code = client_call(client, "GET", path, NULL, &origin);
+    if (code != TGCTL_OK)
+        return code;
+    snprintf(port, 8, "%d", (int)json_integer_value(json_object_get(origin, "port")) & 0xffff);
+    json_decref(origin);
+    return TGCTL_OK;
 }
 
 enum exit_code command_origin_addresses(const struct client *client, int argc, char **argv)
 {
-    struct arg args[] = {
-        {.name = "--format"}, {.name = "--port", .required = true}, {.name = "--from"}, {0}};
-    if (!args_read(argc, argv, args, NULL, 0, 0))
+    struct arg args[] = {{.name = "--format"}, {.name = "--port"}, {.name = "--from"}, {0}};
+    const char *name = NULL;
+    char port[8] = "1";
+    if (!args_read(argc, argv, args, &name, 0, 1))
         return TGCTL_USAGE;
     const char *format = args_value(args, "--format"), *ports = args_value(args, "--port");
+    bool named = name && !ports;
+    ports = named ? port : ports;
     format = format ? format : "nftables";
     bool plain = strcmp(format, "plain") == 0, xdp = strcmp(format, "xdp") == 0;
-    if ((!plain && !xdp && strcmp(format, "nftables") != 0) || !ports_good(ports)) {
-        fprintf(stderr, "tgctl: --format is nftables, xdp or plain; --port is a port, or several "
-                        "with commas\n");
+    if ((!plain && !xdp && strcmp(format, "nftables") != 0) || !ports || (name && !named) ||
+        !ports_good(ports)) {
+        fprintf(stderr,
+                "tgctl: give the NAME of an origin, or --port with a port, or several with commas; "
+                "--format is nftables, xdp or plain\n");
         return TGCTL_USAGE;
     }
     struct edges edges = {json_array(), json_array()};
-    enum exit_code code = edges_find(&edges, client, args_value(args, "--from"));
+    enum exit_code code = named ? origin_port(client, name, port) : TGCTL_OK;
+    if (code == TGCTL_OK)
+        code = edges_find(&edges, client, args_value(args, "--from"));
     if (code == TGCTL_OK && plain) {
         guard_list_print("", edges.v4, "\n");
         guard_list_print("", edges.v6, "\n");

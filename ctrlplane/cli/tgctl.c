@@ -43,7 +43,7 @@ static const struct command_entry {
     {{"origin", "list"}, command_origin_list, ""},
     {{"origin", "addresses"},
      command_origin_addresses,
-     "--port PORT[,PORT] [--from IP[,IP]] [--format nftables|xdp|plain]"},
+     "NAME | --port PORT[,PORT] [--from IP[,IP]] [--format nftables|xdp|plain]"},
     {{"origin", "audit"},
      command_origin_audit,
      "[NAME | --address IP --port PORT [--tls] [--server-name HOST]] [--timeout MS]"},

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from support import AUDIT, CLIENT4, Counters, URL, curl, run, tgctl, wait_for
+from support import AUDIT, CLIENT4, Counters, EDGE4, EDGE6, URL, curl, run, tgctl, wait_for
 
 NAME = "origin.example.test"
 GUARDED, OPEN, EXPIRED, OPENSSL, NAMED = 9443, 9444, 9445, 9446, 9447
@@ -223,10 +223,13 @@ def test_audit_tells_no_tls_from_closed(behaviour, verdict, why):
             else:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with socket.create_server((CLIENT4, 0)) as listener:
-        threads = [threading.Thread(target=answer, daemon=True) for _ in range(2)]  # without TLS it asks again
+        asks = 2 if behaviour == "http" else 1  # without TLS it asks again
+        threads = [threading.Thread(target=answer, daemon=True) for _ in range(asks)]
         for thread in threads:
             thread.start()
         found = audit("--address", CLIENT4, "--port", str(listener.getsockname()[1]), timeout=500)
+        for thread in threads:
+            thread.join(5)
     assert found[0] == verdict and why in found[1], found
     assert found[2] == (0 if verdict == "closed" else 4)
 
@@ -303,6 +306,15 @@ class Listed:
         tgctl("origin", "del", "listed", check=False)
 
 
+def test_address_list_of_an_origin(site):
+    """Its port, and without a fleet this node's own addresses."""
+    site(OPEN)
+    rules = run("tgctl", "origin", "addresses", "pulls").stdout
+    assert f"tcp dport {{ {OPEN} }} ip saddr @edges4 accept" in rules
+    assert EDGE4 in rules and EDGE6 in rules
+    assert run("tgctl", "origin", "addresses", "nobody").returncode == 1
+
+
 @pytest.mark.parametrize("format", ["nftables", "xdp"])
 def test_address_list_closes_the_port(origins, format):
     """The list in the origin's place: the edge's address gets through, another's does not, other ports stay open."""
@@ -315,6 +327,8 @@ def test_address_list_closes_the_port(origins, format):
         assert ask().status == 200
 
 
-@pytest.mark.parametrize("words", [["--port", "x"], ["--port", "1,"], ["--port", "1,,2"], ["--port", "1", "--from", "here"], ["--port", "1", "--format", "json"], []])
+@pytest.mark.parametrize("words", [
+    ["--port", "x"], ["--port", "1,"], ["--port", "1,,2"], ["--port", "0443"], ["--port", "65536"], ["--port", "4294967739"],
+    ["--port", "1", "--from", "here"], ["--port", "1", "--format", "json"], ["name", "--port", "1"], []])
 def test_address_list_refuses(words):
     assert run("tgctl", "origin", "addresses", *words).returncode == 2
