@@ -121,9 +121,15 @@ bool tcp_owns(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash
  * just given. Else the tuple may be another node's by now, and only if it is not, ours to judge. */
 bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack);
 
-/* True when a segment that belongs to no connection here answers a SYN cookie of this worker. */
-bool tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
-                const struct tcp_segment *segment);
+/* What a segment that belongs to no connection here is to the SYN cookies of this worker. */
+enum tcp_answer {
+    TCP_ANSWER_NONE,  /* no ACK, or none is awaited */
+    TCP_ANSWER_BAD,   /* a stranger's */
+    TCP_ANSWER_AHEAD, /* perhaps data that has overtaken the proof */
+    TCP_ANSWER_PROOF, /* it makes a connection */
+};
+enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
+                           const struct tcp_segment *segment);
 
 /* --- opening ---------------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #define COOKIE_ACCEPTS  1024u /* connections from cookies a second and worker, at least ... */
 #define COOKIE_FRACTION 4u    /* ... or this part of all connections that there may be */
 #define COOKIE_NO_SCALE 0u
+#define COOKIE_ISN_ZERO (1u << 23) /* always 0 in a fresh ISN */
 #define FLOOD_FRACTION  4u /* a flood is over when this part of the half-open limit is free again */
 
 void tcp_cookie_init(struct tcp *tcp)
@@ -236,29 +237,58 @@ static bool flags_are_an_answers(uint8_t flags)
     return (flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK;
 }
 
-bool tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple, const struct tcp_segment *seg)
+/* Data that has overtaken the proof: its ACK number is a cookie of ours and its timestamp names us, as far as
+ * can be said without the client's ISN. A reset would break a good connection. */
+static bool may_be_ahead(const struct tcp *tcp, const struct ip_tuple *tuple,
+                         const struct tcp_segment *seg, const uint32_t *echo)
+{
+    const struct owner_identity *me = &tcp->cookies.me;
+    struct owner_slots slots = {{0}};
+    struct owner_sites sites = {{0}};
+    uint8_t site[OWNER_SITES_FOUND];
+    uint16_t slot;
+    if (seg->payload_bytes == 0 || (seg->ack - 1) & COOKIE_ISN_ZERO)
+        return false;
+    owner_set_add(slots.bits, me->slot);
+    owner_set_add(sites.bits, me->site);
+    return owner_cookie_sites(&me->owner, &sites, tuple, seg->ack - 1, site) > 0 &&
+           (!echo || owner_cookie_slot(&me->owner, &slots, tuple, *echo, &slot));
+}
+
+/* What the ACK of no connection is to us; `now`: as in any_is_out. */
+static enum tcp_answer answer_of(const struct tcp *tcp, const struct ip_tuple *tuple,
+                                 const struct tcp_segment *seg, const uint32_t *echo, tg_ns now,
+                                 struct owner_syn *syn)
+{
+    if (!flags_are_an_answers(seg->flags) || !any_is_out(tcp, now) ||
+        !tcp_listener_find(tcp, tuple->local_port))
+        return TCP_ANSWER_NONE;
+    if (ack_proves(tcp, tuple, seg, echo, now, syn))
+        return TCP_ANSWER_PROOF;
+    return may_be_ahead(tcp, tuple, seg, echo) ? TCP_ANSWER_AHEAD : TCP_ANSWER_BAD;
+}
+
+enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
+                           const struct tcp_segment *seg)
 {
     struct owner_syn syn;
     uint32_t value, echo;
-    if (!flags_are_an_answers(seg->flags) || !any_is_out(tcp, tcp->now) ||
-        !tcp_listener_find(tcp, tuple->local_port))
-        return false;
     bool has = owner_cookie_timestamps(seg->options, &value, &echo);
-    return ack_proves(tcp, tuple, seg, has ? &echo : NULL, tcp->now, &syn);
+    return answer_of(tcp, tuple, seg, has ? &echo : NULL, tcp->now, &syn);
 }
 
 bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **pcb)
 {
-    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     struct owner_syn syn;
-    if (!listener || !flags_are_an_answers(rx->flags) || !any_is_out(tcp, rx->now))
-        return false;
     const uint32_t *echo = rx->options.has_timestamps ? &rx->options.ts_echo : NULL;
-    if (!ack_proves(tcp, &rx->tuple, &rx->seg, echo, rx->now, &syn)) {
-        stats_count(tcp->stats, TG_C_tcp_syn_cookies_bad);
-        return false;
-    }
+    enum tcp_answer answer = answer_of(tcp, &rx->tuple, &rx->seg, echo, rx->now, &syn);
     *pcb = NULL;
+    if (answer != TCP_ANSWER_PROOF) {
+        if (answer != TCP_ANSWER_NONE)
+            stats_count(tcp->stats, TG_C_tcp_syn_cookies_bad);
+        return answer == TCP_ANSWER_AHEAD;
+    }
+    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     if (accept_allowed(tcp, rx->now))
         *pcb = connection_make(tcp, rx, listener->tag, &syn);
     else

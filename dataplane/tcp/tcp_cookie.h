@@ -23,7 +23,8 @@ bool tcp_cookie_due(struct tcp *tcp);
 void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx);
 
 /* True: the ACK is a cookie's. *pcb is then the established connection that it proves, and the segment itself is
- * the caller's to process; NULL: no room for one now (counted), the client will ask again. */
+ * the caller's to process; NULL: no room for one now, or it is ahead of the proof (counted): the client sends it
+ * again. False: a stranger's. */
 bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **pcb);
 
 #endif

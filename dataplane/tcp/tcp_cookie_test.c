@@ -115,6 +115,32 @@ static void the_first_data_may_be_the_proof(void **state)
     trace_end(t);
 }
 
+/* Reordered: what comes before the first segment proves nothing, but is not refused; it comes again. */
+static void data_may_overtake_the_proof(void **state)
+{
+    for (unsigned ts = 0; ts < 2; ts++) {
+        struct trace *t = full_start(state);
+        t->ts = ts;
+        IN(t, .flags = S, PEER_OPTIONS);
+        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+        IN(t, .flags = A, .seq = 501, .ack = 1, .len = 500);
+        QUIET(t);
+        node_expect_no_event(&t->node);
+        assert_int_equal(count(t, TG_C_tcp_syn_cookies_bad), 1);
+        IN(t, .flags = A, .seq = 501, .ack = 1); /* without data nobody waits for more */
+        OUT(t, .flags = R, .seq = 1, .no_ts = true);
+        IN(t, .flags = A, .seq = 501, .ack = 1 + (1u << 23), .len = 500); /* no cookie */
+        OUT(t, .flags = R, .seq = 1 + (1u << 23), .no_ts = true);
+        IN(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
+        t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED | TCP_EV_READABLE);
+        trace_read(t, 0, 500);
+        trace_skip(t);
+        IN(t, .flags = A, .seq = 501, .ack = 1, .len = 500);
+        trace_read(t, 500, 500);
+        trace_end(t);
+    }
+}
+
 static void a_connection_lives_as_any_other(void **state)
 {
     struct trace *t = full_start(state);
@@ -386,7 +412,7 @@ static void awaits_what_it_would_take(void **state)
         struct buf *b = trace_make(t, &segs[i]);
         assert_int_equal(wire_parse(b, &t->node.toeplitz), TG_C_none);
         struct tcp_segment s = wire_tcp(b);
-        assert_int_equal(tcp_awaits(t->node.tcp, &t->tuple, &s), i == 0);
+        assert_int_equal(tcp_awaits(t->node.tcp, &t->tuple, &s) == TCP_ANSWER_PROOF, i == 0);
         buf_unref(&t->node.pool.pool, b);
     }
     assert_int_equal(count(t, TG_C_tcp_syn_cookies_bad), 0);
@@ -446,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(every_mix_of_options),
         BOTH(the_first_data_may_be_the_proof),
+        BOTH(data_may_overtake_the_proof),
         BOTH(a_connection_lives_as_any_other),
         BOTH(forgeries_are_refused),
         BOTH(timestamps_cannot_come_or_go),
