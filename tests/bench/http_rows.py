@@ -76,6 +76,9 @@ control = {{ socket = "{self.socket}"; state = "{folder}/state"; audit = "{folde
             raise SystemExit(f"bench: http_load failed: {load.stdout}{load.stderr}")
         requests = after["http_responses"] - before["http_responses"]
         busy = after["worker_busy_ns"] - before["worker_busy_ns"]
+        inspected = after["waf_inspected"] - before["waf_inspected"]
+        if (self.waf and inspected < requests) or (not self.waf and inspected):
+            raise SystemExit(f"bench: the WAF saw {inspected} of {requests} requests")
         return busy / requests / 1000, requests / SECONDS
 
 
