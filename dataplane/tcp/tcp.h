@@ -125,7 +125,7 @@ bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack);
 enum tcp_answer {
     TCP_ANSWER_NONE,  /* no ACK, or none is awaited */
     TCP_ANSWER_BAD,   /* a stranger's */
-    TCP_ANSWER_AHEAD, /* perhaps data that has overtaken the proof */
+    TCP_ANSWER_AHEAD, /* perhaps what has overtaken the proof */
     TCP_ANSWER_PROOF, /* it makes a connection */
 };
 enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,

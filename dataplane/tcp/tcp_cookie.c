@@ -237,7 +237,7 @@ static bool flags_are_an_answers(uint8_t flags)
     return (flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK;
 }
 
-/* Data that has overtaken the proof: its ACK number is a cookie of ours and its timestamp names us, as far as
+/* Data, or the ACK of a SYN-ACK that came twice, has overtaken the proof: its ACK number is a cookie of ours and its timestamp names us, as far as
  * can be said without the client's ISN. A reset would break a good connection. */
 static bool may_be_ahead(const struct tcp *tcp, const struct ip_tuple *tuple,
                          const struct tcp_segment *seg, const uint32_t *echo)
@@ -247,7 +247,7 @@ static bool may_be_ahead(const struct tcp *tcp, const struct ip_tuple *tuple,
     struct owner_sites sites = {{0}};
     uint8_t site[OWNER_SITES_FOUND];
     uint16_t slot;
-    if (seg->payload_bytes == 0 || (seg->ack - 1) & COOKIE_ISN_ZERO)
+    if ((seg->ack - 1) & COOKIE_ISN_ZERO)
         return false;
     owner_set_add(slots.bits, me->slot);
     owner_set_add(sites.bits, me->site);

@@ -24,6 +24,7 @@ struct fleet_world {
     struct router router;
     bool alone;    /* the control experiment */
     bool one_site; /* buckets are shared and move */
+    bool cookies;  /* nearly no half-open connections: SYN cookies answer */
     bool families[2];
     uint16_t slots[2];
     uint16_t buckets[BUCKETS][4]; /* one site */
@@ -178,6 +179,7 @@ static void draw_fleet(struct fleet_world *f)
     f->slots[1] = (uint16_t)sim_between(rng, 2000, 4094);
     f->key_id = (uint32_t)sim_between(rng, 1, 300);
     f->rotate = sim_chance(rng, 40);
+    f->cookies = f->http.sim->seed % 3 == 0;
     memset(f->buckets, 0xff, sizeof f->buckets);
     for (unsigned i = 0; i < BUCKETS && f->one_site; i++)
         f->buckets[i][0] = f->slots[prng_below(rng, 2)];
@@ -244,6 +246,8 @@ static void open_edge(struct fleet_world *f, unsigned i)
         .idle_timeout_ms = (uint32_t)sim_between(&w->rng, 1000, 20000),
     };
     struct edge *edge = edge_at(f, i);
+    if (f->cookies)
+        config.tcp.half_open_max = 1;
     if (!edge_open(edge, w->sim, &config))
         return;
     edge_use_origin(edge, &w->origin_host.address4, ORIGIN_PORT, &limits);
@@ -285,12 +289,13 @@ static void start(struct fleet_world *f)
 {
     struct http_world *w = &f->http;
     unsigned share = w->plan_count / w->client_count;
+    tg_ns spread = f->cookies ? 5 * TG_MS : TG_S; /* so many SYNs come at once */
     if (tcp_listen(w->origin_host.tcp, ORIGIN_PORT, 1) != TG_OK)
         sim_fail(w->sim, "tcp_listen");
     http_origin_init(w);
     for (unsigned i = 0; i < w->client_count; i++)
         http_client_start(&w->clients[i], w, i, i * share, (i + 1) * share,
-                          w->sim->now + TG_MS + prng_below(&w->rng, TG_S));
+                          w->sim->now + TG_MS + prng_below(&w->rng, spread));
     tables_publish(f);
     timer_init(&f->table_timer, tables_change, f);
     if (f->one_site || f->rotate)
@@ -403,7 +408,7 @@ static void compare(struct fleet_world *f)
     if (w->sim->verbose)
         printf("    %u clients, %u requests, %u flips, %u broken, %s%s; routed %llu and %llu, "
                "forwarded %llu (bucket %llu, timestamp %llu, sequence %llu), returned %llu, RST "
-               "%llu\n",
+               "%llu, SYN cookies %llu of %llu\n",
                w->client_count, w->plan_count, f->router.flips, w->broken,
                f->one_site ? "one site" : "two sites", f->router.strip ? ", no timestamps" : "",
                (unsigned long long)f->router.routed[0], (unsigned long long)f->router.routed[1],
@@ -412,7 +417,9 @@ static void compare(struct fleet_world *f)
                (unsigned long long)counted(f, TG_C_steer_by_timestamp),
                (unsigned long long)counted(f, TG_C_steer_by_sequence),
                (unsigned long long)counted(f, TG_C_steer_tunnel_returned),
-               (unsigned long long)counted(f, TG_C_steer_rst));
+               (unsigned long long)counted(f, TG_C_steer_rst),
+               (unsigned long long)counted(f, TG_C_tcp_syn_cookies_accepted),
+               (unsigned long long)counted(f, TG_C_tcp_syn_cookies_sent));
 }
 
 static void world_close(struct fleet_world *f)
