@@ -294,7 +294,8 @@ def idle(fleet):
     finally:
         idle_sleep(fleet.b, "true")
     check(wait_for(lambda: page(fleet.b.address4), 10, 0.1), "site b does not serve after its start")
-    return Outcome("; ".join(said), f"idle_sleep = false at site b: slept 0 times in {counters['worker_polls']} turns, {share:.0%} of a processor, "
+    return Outcome("; ".join(said), f"idle_sleep = false at site b: slept 0 times in {counters['worker_polls']} turns, "
+                   f"{share:.0%} of a processor, "
                    f"all that it could get beside the machine's other load")
 
 
