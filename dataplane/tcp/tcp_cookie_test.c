@@ -16,8 +16,7 @@ static uint64_t count(struct trace *t, enum tg_counter c)
 static struct trace *full_start_at(void **state, const struct tcp_owner *owner)
 {
     struct trace *t = trace_start(state);
-    if (owner)
-        tcp_use_owner(t->node.tcp, owner);
+    tcp_use_owner(t->node.tcp, owner);
     uint16_t port = t->tuple.remote_port;
     for (unsigned i = 0; i < 16; i++) {
         t->tuple.remote_port = (uint16_t)(1000 + i);
@@ -242,7 +241,6 @@ static void other_flags_prove_nothing(void **state)
         trace_skip(t);
         node_expect_no_event(&t->node);
     }
-    assert_int_equal(count(t, TG_C_tcp_syn_cookies_accepted), 0);
     expect_nothing_held(t);
     trace_end(t);
 }
