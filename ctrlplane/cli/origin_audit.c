@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define BODY_KEPT 4096
+#define LOOKS_MAX 3
 
 struct probe {
     char body[BODY_KEPT + 1]; /* what came first of it */
@@ -199,9 +200,11 @@ static bool origin_probe(json_t *origin, long timeout_ms, unsigned *open)
         .name = json_string_value(json_object_get(origin, "server_name")),
         .timeout_ms = timeout_ms,
     };
-    struct verdict v;
-    if (!probe_run(&attempt, &v))
-        return false;
+    struct verdict v = {.way = WAY_UNCLEAR};
+    /* a reset can overtake the alert that explains it: then another look */
+    for (unsigned look = 0; look < LOOKS_MAX && v.way == WAY_UNCLEAR; look++)
+        if (!probe_run(&attempt, &v))
+            return false;
     *open += v.way != WAY_CLOSED;
     json_object_set_new(origin, "verdict", json_string(names[v.way]));
     json_object_set_new(origin, "why", json_string(v.why));
