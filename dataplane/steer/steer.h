@@ -19,8 +19,8 @@ enum steer_claim {
     STEER_STRANGER, /* no connection of this tuple */
     STEER_DOUBTFUL, /* one of this tuple, but the segment does not fit it: half open, because the client's
                      * SYN came by here and by another node; in TIME-WAIT, or left over, while the client
-                     * has used its port again at another node */
-    STEER_OURS, /* or the answer to a SYN cookie of ours, which is a connection's before there is one */
+                     * has used its port again at another node; or what looks like the answer to a SYN cookie */
+    STEER_OURS, /* or the answer to a SYN cookie that names us, before there is a connection */
 };
 
 struct steer {

@@ -123,9 +123,10 @@ bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack);
 
 /* What a segment that belongs to no connection here is to the SYN cookies of this worker. */
 enum tcp_answer {
-    TCP_ANSWER_NONE,  /* no ACK, or none is awaited */
-    TCP_ANSWER_BAD,   /* a stranger's */
-    TCP_ANSWER_AHEAD, /* perhaps what has overtaken the proof */
+    TCP_ANSWER_NONE, /* no ACK, or none is awaited */
+    TCP_ANSWER_BAD,  /* a stranger's */
+    TCP_ANSWER_PERHAPS, /* it may have overtaken the proof; or, to tcp_awaits, it is one without timestamps:
+                         * of 32,768 segments of another node's connection one looks like that */
     TCP_ANSWER_PROOF, /* it makes a connection */
 };
 enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,

@@ -265,7 +265,7 @@ static enum tcp_answer answer_of(const struct tcp *tcp, const struct ip_tuple *t
         return TCP_ANSWER_NONE;
     if (ack_proves(tcp, tuple, seg, echo, now, syn))
         return TCP_ANSWER_PROOF;
-    return may_be_ahead(tcp, tuple, seg, echo) ? TCP_ANSWER_AHEAD : TCP_ANSWER_BAD;
+    return may_be_ahead(tcp, tuple, seg, echo) ? TCP_ANSWER_PERHAPS : TCP_ANSWER_BAD;
 }
 
 enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
@@ -274,7 +274,8 @@ enum tcp_answer tcp_awaits(const struct tcp *tcp, const struct ip_tuple *tuple,
     struct owner_syn syn;
     uint32_t value, echo;
     bool has = owner_cookie_timestamps(seg->options, &value, &echo);
-    return answer_of(tcp, tuple, seg, has ? &echo : NULL, tcp->now, &syn);
+    enum tcp_answer answer = answer_of(tcp, tuple, seg, has ? &echo : NULL, tcp->now, &syn);
+    return answer == TCP_ANSWER_PROOF && !has ? TCP_ANSWER_PERHAPS : answer;
 }
 
 bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **pcb)
@@ -286,7 +287,7 @@ bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **
     if (answer != TCP_ANSWER_PROOF) {
         if (answer != TCP_ANSWER_NONE)
             stats_count(tcp->stats, TG_C_tcp_syn_cookies_bad);
-        return answer == TCP_ANSWER_AHEAD;
+        return answer == TCP_ANSWER_PERHAPS;
     }
     const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     if (accept_allowed(tcp, rx->now))

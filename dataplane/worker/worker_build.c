@@ -69,9 +69,9 @@ static enum steer_claim worker_claim(const void *tcp, const struct ip_tuple *tup
     uint32_t flow;
     if (!tcp_owns(tcp, tuple, hash, &flow)) {
         enum tcp_answer answer = segment ? tcp_awaits(tcp, tuple, segment) : TCP_ANSWER_NONE;
-        return answer == TCP_ANSWER_PROOF   ? STEER_OURS
-               : answer == TCP_ANSWER_AHEAD ? STEER_DOUBTFUL
-                                            : STEER_STRANGER;
+        return answer == TCP_ANSWER_PROOF     ? STEER_OURS
+               : answer == TCP_ANSWER_PERHAPS ? STEER_DOUBTFUL
+                                              : STEER_STRANGER;
     }
     bool has_ack = segment && segment->flags & TCP_ACK;
     return !has_ack || tcp_expects(tcp, flow, segment->ack) ? STEER_OURS : STEER_DOUBTFUL;
