@@ -155,7 +155,10 @@ def test_interrupted_at_any_moment(note):
         time.sleep(choice.uniform(0, 1.5))
         os.killpg(process.pid, signal.SIGINT)
         status, _, err = finish(process)
-        assert status in (130, -signal.SIGINT), err  # the latter: before the shell had read its traps
+        # the second: before the shell had read its traps; 2: bash 5.2.15 runs a trap while it still parses a $(...), and
+        # takes the trap's text for a part of that
+        broken = status == 2 and "interrupt trap: line" in err
+        assert status in (130, -signal.SIGINT) or broken, err
         assert leftovers(process.pid) == ""
 
 
