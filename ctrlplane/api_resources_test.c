@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ctrlplane/control_test_support.h"
+#include "ctrlplane/api_test_support.h"
 #include "ctrlplane/publish.h"
 #include "route/route.h"
 #include "tls/tls.h"
@@ -20,35 +20,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct fixture {
-    struct place place;
-    struct fake fake;
-    struct control control;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    char problem[640] = "";
-    place_make(&f->place);
-    fake_start(&f->fake, &f->place, 2, 0x1111);
-    if (!control_open(&f->control, &f->place.config, problem))
-        fail_msg("%s", problem);
-    fake_settle(&f->fake);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    control_close(&f->control);
-    fake_stop(&f->fake);
-    place_remove(&f->place);
-    free(f);
-    return 0;
-}
 
 static const char origin_body[] = "{\"address\": \"10.0.0.1\", \"port\": 8080}";
 
