@@ -108,7 +108,7 @@
     X(tcp_timed_out, "connections given up after retransmissions")                                 \
     X(tcp_no_connection, "segments for no connection")                                             \
     X(tcp_no_listener, "SYNs for a port that nobody listens on")                                   \
-    X(tcp_backlog_full, "SYNs dropped: half-open limit, and no SYN cookie possible")               \
+    X(tcp_backlog_full, "SYNs dropped: half-open limit, and no SYN cookie or frame")               \
     X(tcp_full, "connections refused: connection table full")                                      \
     X(tcp_bad_options, "segments dropped: malformed options")                                      \
     X(tcp_bad_segment, "segments dropped: illegal flags")                                          \

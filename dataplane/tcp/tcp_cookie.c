@@ -122,10 +122,13 @@ void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx)
         .window = (uint16_t)u32_min(tcp->config.receive_window_max, 65535),
         .options = &options,
     };
+    if (!tcp_emit_stateless(tcp, &answer, rx->now)) {
+        stats_count(tcp->stats, TG_C_tcp_backlog_full);
+        return;
+    }
     tcp->cookies.sent_ns = rx->now;
     tcp->cookies.any = true;
     stats_count(tcp->stats, TG_C_tcp_syn_cookies_sent);
-    tcp_emit_stateless(tcp, &answer, rx->now);
 }
 
 /* --- ACK in, connection out ------------------------------------------------------------------------ */

@@ -436,6 +436,8 @@ static void a_starved_pool_drops(void **state)
     assert_int_equal(node_receive(&t->node, b), TG_C_none);
     t->node.pool.limit = UINT32_MAX;
     QUIET(t);
+    assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 0);
+    assert_int_equal(count(t, TG_C_tcp_backlog_full), 1);
     expect_nothing_held(t);
     trace_end(t);
 }

@@ -166,14 +166,14 @@ void tcp_emit_rst(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     struct tcp_stateless rst = {
         .tuple = &pcb->tuple, .seq = pcb->snd_nxt, .ack = pcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
     stats_count(tcp->stats, TG_C_tcp_out_rst);
-    tcp_emit_stateless(tcp, &rst, now);
+    (void)tcp_emit_stateless(tcp, &rst, now);
 }
 
-void tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns now)
+bool tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns now)
 {
     struct buf *b = buf_alloc(tcp->pool);
     if (!b)
-        return; /* the peer asks again */
+        return false;
     struct header h = {.tuple = what->tuple,
                        .seq = what->seq,
                        .ack = what->ack,
@@ -182,6 +182,7 @@ void tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns
     if (what->options)
         h.option_bytes = (uint8_t)tcp_options_emit(what->options, h.options, TCP_OPTIONS_MAX);
     header_send(tcp, b, &h, now);
+    return true;
 }
 
 /* The delivery record of this transmission (RFC 8985 s5; rate samples). */

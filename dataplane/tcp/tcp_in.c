@@ -61,7 +61,7 @@ void tcp_refuse(struct tcp *tcp, const struct tcp_rx *rx)
         rst.flags = TCP_RST | TCP_ACK;
     }
     stats_count(tcp->stats, TG_C_tcp_out_rst);
-    tcp_emit_stateless(tcp, &rst, rx->now);
+    (void)tcp_emit_stateless(tcp, &rst, rx->now);
 }
 
 static void synchronised_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);

@@ -461,7 +461,8 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 void tcp_emit_rst(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* Send a queued segment, its own frame or a copy while the port still holds it. False: pool empty. */
 bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now);
-/* A segment without a connection: RST, or TIME-WAIT's ACK. options may be NULL. */
+/* A segment without a connection: RST, TIME-WAIT's ACK, a SYN cookie. options may be NULL. False: pool empty, and
+ * the peer asks again. */
 struct tcp_stateless {
     const struct ip_tuple *tuple;
     uint32_t seq, ack;
@@ -469,7 +470,7 @@ struct tcp_stateless {
     uint8_t flags;
     const struct tcp_options *options;
 };
-void tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns now);
+bool tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns now);
 uint32_t tcp_timestamp(uint32_t ts_offset, tg_ns now);
 
 /* Append a frame to the send queue: its bytes are the payload. */

@@ -213,7 +213,7 @@ static void tw_acknowledge(struct tcp *tcp, const struct tcp_tw *r, tg_ns now)
                                 .window = 0, /* the stream has ended */
                                 .flags = TCP_ACK,
                                 .options = &options};
-    tcp_emit_stateless(tcp, &ack, now);
+    (void)tcp_emit_stateless(tcp, &ack, now);
 }
 
 /* RFC 6191: the tuple may live again when the SYN is provably younger than all that we have seen. */
