@@ -5,8 +5,6 @@
 #include "tcp/tcp_owner.h"
 #include "tcp/tcp_trace.h"
 
-#define MINUTE (60 * TG_S)
-
 static uint64_t count(struct trace *t, enum tg_counter c)
 {
     return node_counted(&t->node, c);
@@ -255,7 +253,7 @@ static void cookies_grow_old(void **state)
         OUT(t, .flags = S | A, .seq = 0, .ack = 1);
         uint32_t mine = t->our_iss, echo = t->last_ts;
         uint16_t port = t->tuple.remote_port;
-        t->node.now += late ? 2 * MINUTE : MINUTE;
+        t->node.now += late ? 2 * (60 * TG_S) : (60 * TG_S);
         t->tuple.remote_port = 40000;
         IN(t, .flags = S);
         trace_skip(t); /* with the SYN-ACKs of the 16, again */
@@ -283,7 +281,7 @@ static void nobody_is_asked_while_none_is_out(void **state)
     full_end(t);
     IN(t, .flags = S);
     OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    t->node.now += 3 * MINUTE;
+    t->node.now += 3 * (60 * TG_S);
     IN(t, .flags = A, .seq = 1, .ack = 1);
     OUT(t, .flags = R, .seq = 1);
     assert_int_equal(count(t, TG_C_tcp_syn_cookies_bad), 0);
