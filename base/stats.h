@@ -110,6 +110,8 @@
     X(tcp_no_listener, "SYNs for a port that nobody listens on")                                   \
     X(tcp_backlog_full, "SYNs dropped: half-open limit, and no SYN cookie or frame")               \
     X(tcp_full, "connections refused: connection table full")                                      \
+    X(tcp_active_full, "segments and opens refused: no active part free")                          \
+    X(tcp_sleeps, "idle connections that gave up their active part")                               \
     X(tcp_bad_options, "segments dropped: malformed options")                                      \
     X(tcp_bad_segment, "segments dropped: illegal flags")                                          \
     X(tcp_out_of_window, "segments dropped: outside the window")                                   \

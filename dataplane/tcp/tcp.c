@@ -22,12 +22,14 @@ static void config_defaults(struct tcp_config *c)
     c->unsent_low = u32_max(c->unsent_low ? c->unsent_low : UNSENT_LOW_DEFAULT, UNSENT_LOW_MIN);
     c->ooo_segments_max = c->ooo_segments_max ? c->ooo_segments_max : 64;
     c->half_open_max = c->half_open_max ? c->half_open_max : c->connections_max;
+    c->active_max = c->active_max ? c->active_max : c->connections_max;
 }
 
 /* Half of the sequence space minus a margin is what window arithmetic bears (RFC 7323 s2.3). */
 static bool config_valid(const struct tcp_config *c)
 {
     return c->connections_max > 0 && c->connections_max < 1u << 24 && c->time_wait_max < 1u << 24 &&
+           c->active_max <= c->connections_max &&
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
            c->receive_window_max >= 2048 && c->worker < 256 && c->ooo_segments_max < 65535 &&
            (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
@@ -45,6 +47,8 @@ static uint8_t window_scale_for(uint32_t window)
 static enum tg_err tcp_allocate(struct tcp *tcp)
 {
     enum tg_err err = pool_init(&tcp->pcbs, tcp->config.connections_max, sizeof(struct tcp_pcb));
+    if (err == TG_OK)
+        err = pool_init(&tcp->actives, tcp->config.active_max, sizeof(struct tcp_active));
     if (err == TG_OK)
         err = flow_table_init(&tcp->flows, tcp->config.connections_max + tcp->config.time_wait_max);
     if (err == TG_OK)
@@ -75,6 +79,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     tcp->tx_done_arg = tx_done_arg;
     for (unsigned i = 0; i < TCP_L_KINDS; i++)
         tcp->lists[i].first = tcp->lists[i].last = TCP_INDEX_NONE;
+    tcp->waiting_first = tcp->waiting_last = TCP_INDEX_NONE;
     tcp->rcv_scale = window_scale_for(tcp->config.receive_window_max);
     tcp->segments_max = tcp->config.send_buffer_max / FRAME_CHARGE + 32;
     prng_seed(&tcp->prng, config->seed);
@@ -98,6 +103,7 @@ void tcp_destroy(struct tcp *tcp)
             tcp_pcb_free(tcp, tcp_pcb_at(tcp, i));
     tcp_timewait_destroy(tcp);
     flow_table_free(&tcp->flows);
+    pool_free(&tcp->actives);
     pool_free(&tcp->pcbs);
     free(tcp);
 }
@@ -161,12 +167,12 @@ void tcp_list_push(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *pcb
 {
     tg_assert(!tcp_listed(pcb, kind));
     uint32_t index = tcp_pcb_index(tcp, pcb), last = tcp->lists[kind].last;
-    pcb->links[kind].prev = last;
-    pcb->links[kind].next = TCP_INDEX_NONE;
+    pcb->act->links[kind].prev = last;
+    pcb->act->links[kind].next = TCP_INDEX_NONE;
     if (last == TCP_INDEX_NONE)
         tcp->lists[kind].first = index;
     else
-        tcp_pcb_at(tcp, last)->links[kind].next = index;
+        tcp_pcb_at(tcp, last)->act->links[kind].next = index;
     tcp->lists[kind].last = index;
 }
 
@@ -174,16 +180,16 @@ void tcp_list_remove(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *p
 {
     if (!tcp_listed(pcb, kind))
         return;
-    uint32_t prev = pcb->links[kind].prev, next = pcb->links[kind].next;
+    uint32_t prev = pcb->act->links[kind].prev, next = pcb->act->links[kind].next;
     if (prev == TCP_INDEX_NONE)
         tcp->lists[kind].first = next;
     else
-        tcp_pcb_at(tcp, prev)->links[kind].next = next;
+        tcp_pcb_at(tcp, prev)->act->links[kind].next = next;
     if (next == TCP_INDEX_NONE)
         tcp->lists[kind].last = prev;
     else
-        tcp_pcb_at(tcp, next)->links[kind].prev = prev;
-    pcb->links[kind].prev = pcb->links[kind].next = TCP_UNLISTED;
+        tcp_pcb_at(tcp, next)->act->links[kind].prev = prev;
+    pcb->act->links[kind].prev = pcb->act->links[kind].next = TCP_UNLISTED;
 }
 
 struct tcp_pcb *tcp_list_pop(struct tcp *tcp, enum tcp_list_kind kind)
@@ -216,13 +222,13 @@ struct tcp_pcb *tcp_pcb_new(struct tcp *tcp)
     memset(pcb, 0, sizeof *pcb);
     pcb->generation = generation;
     generation_next(pcb);
-    for (unsigned i = 0; i < TCP_L_KINDS; i++)
-        pcb->links[i].prev = pcb->links[i].next = TCP_UNLISTED;
     pcb->flags = TCP_F_DETACHED;
     pcb->rto = TCP_RTO_INITIAL;
     pcb->congestion = &tcp_cubic;
-    tcp_timer_init(tcp, pcb);
-    return pcb;
+    if (tcp_active_take(tcp, pcb))
+        return pcb;
+    pool_give(&tcp->pcbs, pcb);
+    return NULL;
 }
 
 enum tg_err tcp_pcb_attach(struct tcp *tcp, struct tcp_pcb *pcb)
@@ -249,9 +255,9 @@ void tcp_queue_free(struct tcp *tcp, struct buf *first)
 /* A reserved frame that is not the queue's last belongs to nobody else. */
 void tcp_reservation_free(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    if (pcb->reserved && pcb->reserved != pcb->snd_last)
-        buf_unref(tcp->pool, pcb->reserved);
-    pcb->reserved = NULL;
+    if (pcb->act->reserved && pcb->act->reserved != pcb->act->snd_last)
+        buf_unref(tcp->pool, pcb->act->reserved);
+    pcb->act->reserved = NULL;
 }
 
 /* No packet reaches it or leaves it any more. The receive queue stays for the user. */
@@ -262,39 +268,47 @@ static void pcb_detach(struct tcp *tcp, struct tcp_pcb *pcb)
         tg_assert(removed);
         pcb->flags |= TCP_F_DETACHED;
     }
+    tcp_wait_end(tcp, pcb);
+    if (!pcb->act)
+        return;
     tcp_list_remove(tcp, TCP_L_DIRTY, pcb);
-    timer_cancel(tcp->wheel, &pcb->timer);
-    memset(pcb->deadline, 0, sizeof pcb->deadline);
+    tcp_list_remove(tcp, TCP_L_AWAKE, pcb);
+    timer_cancel(tcp->wheel, &pcb->act->timer);
+    memset(pcb->act->deadline, 0, sizeof pcb->act->deadline);
     tcp_reservation_free(tcp, pcb);
-    tcp_queue_free(tcp, pcb->snd_first);
-    tcp_queue_free(tcp, pcb->ooo_first);
-    pcb->snd_first = pcb->snd_last = pcb->snd_unsent = pcb->snd_lost = NULL;
-    pcb->ooo_first = NULL;
-    pcb->ooo_count = 0;
-    pcb->snd_segments = 0;
-    pcb->pipe = pcb->sacked = 0;
+    tcp_queue_free(tcp, pcb->act->snd_first);
+    tcp_queue_free(tcp, pcb->act->ooo_first);
+    pcb->act->snd_first = pcb->act->snd_last = pcb->act->snd_unsent = pcb->act->snd_lost = NULL;
+    pcb->act->ooo_first = NULL;
+    pcb->act->ooo_count = 0;
+    pcb->act->snd_segments = 0;
+    pcb->act->pipe = pcb->act->sacked = 0;
     pcb->snd_una = pcb->snd_nxt = pcb->snd_end;
 }
 
 static void receive_queue_free(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    tcp_queue_free(tcp, pcb->rcv_first);
-    pcb->rcv_first = pcb->rcv_last = NULL;
-    pcb->rcv_frames = 0;
+    if (!pcb->act)
+        return;
+    tcp_queue_free(tcp, pcb->act->rcv_first);
+    pcb->act->rcv_first = pcb->act->rcv_last = NULL;
+    pcb->act->rcv_frames = 0;
     pcb->rcv_read = pcb->rcv_nxt;
 }
 
 void tcp_pcb_disown(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    tcp_list_remove(tcp, TCP_L_READY, pcb);
-    pcb->events = 0;
     pcb->flags |= TCP_F_ORPHAN;
     pcb->flags &= ~(uint32_t)(TCP_F_WANT_WRITE | TCP_F_CORK);
-    receive_queue_free(tcp, pcb);
-    tcp_queue_free(tcp, pcb->ooo_first);
-    pcb->ooo_first = NULL;
-    pcb->ooo_count = 0;
     generation_next(pcb);
+    if (!pcb->act)
+        return;
+    tcp_list_remove(tcp, TCP_L_READY, pcb);
+    pcb->act->events = 0;
+    receive_queue_free(tcp, pcb);
+    tcp_queue_free(tcp, pcb->act->ooo_first);
+    pcb->act->ooo_first = NULL;
+    pcb->act->ooo_count = 0;
 }
 
 void tcp_pcb_free(struct tcp *tcp, struct tcp_pcb *pcb)
@@ -305,13 +319,15 @@ void tcp_pcb_free(struct tcp *tcp, struct tcp_pcb *pcb)
     if (pcb->state != TCP_S_CLOSED)
         tcp_state_set(tcp, pcb, TCP_S_CLOSED);
     generation_next(pcb);
+    if (pcb->act)
+        tcp_active_give(tcp, pcb);
     pool_give(&tcp->pcbs, pcb);
 }
 
 void tcp_pcb_finish(struct tcp *tcp, struct tcp_pcb *pcb, enum tg_err error)
 {
     bool unseen = tcp_has(pcb, TCP_F_PASSIVE) &&
-                  (pcb->state == TCP_S_SYN_RECEIVED || pcb->events & TCP_EV_ACCEPTED);
+                  (pcb->state == TCP_S_SYN_RECEIVED || pcb->act->events & TCP_EV_ACCEPTED);
     pcb_detach(tcp, pcb);
     if (tcp_has(pcb, TCP_F_ORPHAN) || unseen) {
         tcp_pcb_free(tcp, pcb);
@@ -319,8 +335,8 @@ void tcp_pcb_finish(struct tcp *tcp, struct tcp_pcb *pcb, enum tg_err error)
     }
     if (pcb->state != TCP_S_TIME_WAIT)
         tcp_state_set(tcp, pcb, TCP_S_CLOSED);
-    pcb->error = (uint8_t)error;
-    if (!pcb->rcv_first)
+    pcb->act->error = (uint8_t)error;
+    if (!pcb->act->rcv_first)
         tcp_event_post(tcp, pcb, TCP_EV_CLOSED);
 }
 
@@ -330,7 +346,7 @@ void tcp_event_post(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t bits)
 {
     if (tcp_has(pcb, TCP_F_ORPHAN))
         return;
-    pcb->events |= bits;
+    pcb->act->events |= bits;
     if (!tcp_listed(pcb, TCP_L_READY))
         tcp_list_push(tcp, TCP_L_READY, pcb);
 }
@@ -343,7 +359,7 @@ void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb)
         return;
     /* Room for a quarter at least, so that a slow peer does not cost an event per segment. */
     if (pcb->snd_end - pcb->snd_una > tcp->config.send_buffer_max / 4 * 3 ||
-        pcb->snd_segments > tcp->segments_max / 4 * 3)
+        pcb->act->snd_segments > tcp->segments_max / 4 * 3)
         return;
     if (pcb->state != TCP_S_ESTABLISHED && pcb->state != TCP_S_CLOSE_WAIT)
         return;
@@ -361,10 +377,10 @@ unsigned tcp_events(struct tcp *tcp, struct tcp_event out[], unsigned n)
         struct tcp_event *e = &out[taken++];
         e->handle = tcp_pcb_handle(tcp, pcb);
         e->user = pcb->user;
-        e->tag = pcb->events & TCP_EV_ACCEPTED ? pcb->tag : 0;
-        e->bits = pcb->events;
-        e->error = pcb->events & TCP_EV_CLOSED ? pcb->error : TG_OK;
-        pcb->events = 0;
+        e->tag = pcb->act->events & TCP_EV_ACCEPTED ? pcb->act->tag : 0;
+        e->bits = pcb->act->events;
+        e->error = pcb->act->events & TCP_EV_CLOSED ? pcb->act->error : TG_OK;
+        pcb->act->events = 0;
         if (e->bits & TCP_EV_CLOSED)
             tcp_pcb_free(tcp, pcb);
     }

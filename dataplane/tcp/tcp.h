@@ -60,6 +60,7 @@ enum tcp_state {
 struct tcp_config {
     unsigned worker;             /* goes into every handle */
     uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */
+    uint32_t active_max;         /* of them not idle at a time; 0: all */
     uint32_t half_open_max;      /* SYN-RECEIVED among them */
     uint32_t time_wait_max;      /* oldest is evicted when full */
     uint32_t receive_window_max; /* bytes a connection may hold unread; decides the window scale */

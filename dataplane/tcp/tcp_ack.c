@@ -21,7 +21,7 @@ void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt)
     }
     tg_ns variance = 4 * pcb->rttvar;
     pcb->rto = pcb->srtt + (variance > TIMER_TICK ? variance : TIMER_TICK);
-    pcb->backoff = 0; /* Karn: until a sample came, the doubled timeout stood */
+    pcb->act->backoff = 0; /* Karn: until a sample came, the doubled timeout stood */
     if (pcb->rto < tcp->config.rto_min)
         pcb->rto = tcp->config.rto_min;
     if (pcb->rto > tcp->config.rto_max)
@@ -32,14 +32,14 @@ void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt)
 static void segment_uncount(struct tcp_pcb *pcb, const struct buf *b, uint32_t bytes)
 {
     if (b->flags & BUF_TX_SACKED) {
-        tg_assert(pcb->sacked >= bytes);
-        pcb->sacked -= bytes; /* delivered already */
+        tg_assert(pcb->act->sacked >= bytes);
+        pcb->act->sacked -= bytes; /* delivered already */
         return;
     }
-    pcb->delivered += bytes;
+    pcb->act->delivered += bytes;
     if (!(b->flags & BUF_TX_LOST)) {
-        tg_assert(pcb->pipe >= bytes);
-        pcb->pipe -= bytes;
+        tg_assert(pcb->act->pipe >= bytes);
+        pcb->act->pipe -= bytes;
     }
 }
 
@@ -50,14 +50,14 @@ static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack
 {
     tg_ns sent_ns = 0;
     struct buf *b;
-    while ((b = pcb->snd_first) && b != pcb->snd_unsent && seq_le(b->seq_end, ack)) {
+    while ((b = pcb->act->snd_first) && b != pcb->act->snd_unsent && seq_le(b->seq_end, ack)) {
         segment_uncount(pcb, b, segment_len(b));
         if (!(b->flags & (BUF_TX_RETRANSMITTED | BUF_TX_SACKED)))
             sent_ns = b->tx_ns;
         news->segments++;
         tcp_segment_drop_first(tcp, pcb);
     }
-    if (b && b != pcb->snd_unsent && seq_lt(b->seq, ack)) {
+    if (b && b != pcb->act->snd_unsent && seq_lt(b->seq, ack)) {
         segment_uncount(pcb, b, ack - b->seq);
         b->seq = ack; /* the payload is found from the frame's end: nothing else to do */
     }
@@ -96,7 +96,7 @@ static void retransmit_timer_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns
 static void progress_note(struct tcp_pcb *pcb, bool acked)
 {
     if (acked || (pcb->snd_una == pcb->snd_nxt && !tcp_has(pcb, TCP_F_ORPHAN)))
-        pcb->retries = 0;
+        pcb->act->retries = 0;
 }
 
 void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
@@ -123,6 +123,6 @@ void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
         tcp_loss_on_ack(tcp, pcb, &news, rx->now);
     if (news.acked)
         tcp_event_writable(tcp, pcb);
-    if (pcb->snd_end != pcb->snd_nxt || pcb->snd_lost || tcp_has(pcb, TCP_F_FIN_WISH))
+    if (pcb->snd_end != pcb->snd_nxt || pcb->act->snd_lost || tcp_has(pcb, TCP_F_FIN_WISH))
         tcp_mark_dirty(tcp, pcb);
 }

@@ -15,7 +15,10 @@ static void pcb_shutdown(struct tcp *tcp, struct tcp_pcb *pcb)
         return; /* closing already */
     pcb->flags |= TCP_F_FIN_WISH;
     pcb->flags &= ~(uint32_t)TCP_F_WANT_WRITE;
-    tcp_mark_dirty(tcp, pcb);
+    if (tcp_wake(tcp, pcb))
+        tcp_mark_dirty(tcp, pcb);
+    else
+        tcp_wait_in_line(tcp, pcb);
 }
 
 void tcp_shutdown(struct tcp *tcp, tcp_handle h)

@@ -349,7 +349,7 @@ static void events_come_in_batches_and_in_order(void **state)
     }
     for (unsigned i = 0; i < 5; i++) {
         t->tuple.remote_port = (uint16_t)(1004 - i);
-        t->our_iss = tcp_pcb_find(t->node.tcp, h[4 - i])->iss;
+        t->our_iss = tcp_pcb_find(t->node.tcp, h[4 - i])->act->iss;
         IN(t, .flags = A, .seq = 1, .ack = 1, .len = 10);
     }
     struct tcp_event e[8];

@@ -10,8 +10,10 @@ static struct tcp_pcb *fresh(const struct tcp_congestion *c)
 {
     struct tcp_pcb *pcb = aligned_alloc(TG_CACHE_LINE, sizeof *pcb);
     memset(pcb, 0, sizeof *pcb);
+    pcb->act = aligned_alloc(TG_CACHE_LINE, sizeof *pcb->act);
+    memset(pcb->act, 0, sizeof *pcb->act);
     pcb->mss = MSS;
-    pcb->cwnd = tcp_initial_window(pcb);
+    pcb->act->cwnd = tcp_initial_window(pcb);
     pcb->ssthresh = UINT32_MAX / 2;
     pcb->congestion = c;
     pcb->srtt = 50 * TG_MS;
@@ -19,10 +21,16 @@ static struct tcp_pcb *fresh(const struct tcp_congestion *c)
     return pcb;
 }
 
+static void fresh_free(struct tcp_pcb *pcb)
+{
+    free(pcb->act);
+    free(pcb);
+}
+
 /* One round trip: as many ACKs of two segments as fit in cwnd. */
 static void round_trip(struct tcp_pcb *pcb, tg_ns *now)
 {
-    for (uint32_t left = pcb->cwnd; left >= 2 * MSS; left -= 2 * MSS)
+    for (uint32_t left = pcb->act->cwnd; left >= 2 * MSS; left -= 2 * MSS)
         pcb->congestion->acked(pcb, 2 * MSS, *now);
     *now += pcb->srtt;
 }
@@ -30,9 +38,9 @@ static void round_trip(struct tcp_pcb *pcb, tg_ns *now)
 static void congest(struct tcp_pcb *pcb, tg_ns now)
 {
     pcb->snd_una = 5;
-    pcb->snd_nxt = pcb->snd_una + pcb->cwnd; /* all of it in flight */
+    pcb->snd_nxt = pcb->snd_una + pcb->act->cwnd; /* all of it in flight */
     pcb->congestion->congested(pcb, now);
-    pcb->cwnd = pcb->ssthresh;
+    pcb->act->cwnd = pcb->ssthresh;
 }
 
 static void initial_window(void **state)
@@ -44,7 +52,7 @@ static void initial_window(void **state)
         pcb->mss = mss[i];
         assert_int_equal(tcp_initial_window(pcb), window[i]);
     }
-    free(pcb);
+    fresh_free(pcb);
 }
 
 static void slow_start_doubles(void **state)
@@ -55,14 +63,14 @@ static void slow_start_doubles(void **state)
         tg_ns now = TG_S;
         for (uint32_t expect = 20000; expect <= 160000; expect *= 2) {
             round_trip(pcb, &now);
-            assert_int_equal(pcb->cwnd, expect);
+            assert_int_equal(pcb->act->cwnd, expect);
         }
         pcb->congestion->acked(pcb, 50000, now); /* one merged ACK counts as many */
-        assert_int_equal(pcb->cwnd, 210000);
+        assert_int_equal(pcb->act->cwnd, 210000);
         pcb->ssthresh = 220000; /* and stops at the threshold, but for congestion avoidance */
         pcb->congestion->acked(pcb, 50000, now);
-        assert_true(pcb->cwnd >= 220000 && pcb->cwnd <= 221000);
-        free(pcb);
+        assert_true(pcb->act->cwnd >= 220000 && pcb->act->cwnd <= 221000);
+        fresh_free(pcb);
     }
 }
 
@@ -70,14 +78,14 @@ static void newreno_adds_a_segment_a_round_trip(void **state)
 {
     struct tcp_pcb *pcb = fresh(&tcp_newreno);
     tg_ns now = TG_S;
-    pcb->cwnd = 40000;
+    pcb->act->cwnd = 40000;
     congest(pcb, now);
     assert_int_equal(pcb->ssthresh, 20000);
     for (unsigned i = 1; i <= 10; i++) {
         round_trip(pcb, &now);
-        assert_true(pcb->cwnd >= 20000 + (i - 1) * MSS && pcb->cwnd <= 20000 + i * MSS);
+        assert_true(pcb->act->cwnd >= 20000 + (i - 1) * MSS && pcb->act->cwnd <= 20000 + i * MSS);
     }
-    free(pcb);
+    fresh_free(pcb);
 }
 
 static void the_threshold_has_a_floor(void **state)
@@ -85,15 +93,15 @@ static void the_threshold_has_a_floor(void **state)
     const struct tcp_congestion *both[] = {&tcp_newreno, &tcp_cubic};
     for (unsigned i = 0; i < 2; i++) {
         struct tcp_pcb *pcb = fresh(both[i]);
-        pcb->cwnd = MSS;
+        pcb->act->cwnd = MSS;
         congest(pcb, TG_S);
         assert_int_equal(pcb->ssthresh, 2 * MSS);
-        pcb->cwnd = 50000;
+        pcb->act->cwnd = 50000;
         pcb->snd_una = 0;
         pcb->snd_nxt = 4000; /* little in flight: that counts, not cwnd (RFC 5681 equation 4) */
         pcb->congestion->congested(pcb, TG_S);
         assert_int_equal(pcb->ssthresh, i ? 2800 : 2000);
-        free(pcb);
+        fresh_free(pcb);
     }
 }
 
@@ -102,26 +110,26 @@ static void cubic_returns_after_k(void **state)
 {
     struct tcp_pcb *pcb = fresh(&tcp_cubic);
     tg_ns now = 10 * TG_S;
-    pcb->cwnd = 1000 * MSS;
+    pcb->act->cwnd = 1000 * MSS;
     congest(pcb, now);
-    assert_int_equal(pcb->cwnd, 700 * MSS);
+    assert_int_equal(pcb->act->cwnd, 700 * MSS);
     tg_ns start = now; /* K = cbrt(300 / 0.4) = 9.086 s */
     uint32_t before = 0;
-    while (pcb->cwnd < 995 * MSS) {
-        before = pcb->cwnd;
+    while (pcb->act->cwnd < 995 * MSS) {
+        before = pcb->act->cwnd;
         round_trip(pcb, &now);
-        assert_true(pcb->cwnd >= before);
+        assert_true(pcb->act->cwnd >= before);
     }
     /* 995 segments: 0.4 d^3 = 5, d = 2.32 s before K */
     tg_ns took = now - start;
     assert_true(took > 6000 * TG_MS && took < 7600 * TG_MS);
     while (now - start < 9 * TG_S)
         round_trip(pcb, &now);
-    assert_true(pcb->cwnd > 998 * MSS && pcb->cwnd < 1003 * MSS);
+    assert_true(pcb->act->cwnd > 998 * MSS && pcb->act->cwnd < 1003 * MSS);
     while (now - start < 14 * TG_S) /* 0.4 * 4.9^3 = 47 segments beyond */
         round_trip(pcb, &now);
-    assert_true(pcb->cwnd > 1030 * MSS && pcb->cwnd < 1070 * MSS);
-    free(pcb);
+    assert_true(pcb->act->cwnd > 1030 * MSS && pcb->act->cwnd < 1070 * MSS);
+    fresh_free(pcb);
 }
 
 static void cubic_is_no_slower_than_reno(void **state)
@@ -129,26 +137,26 @@ static void cubic_is_no_slower_than_reno(void **state)
     struct tcp_pcb *pcb = fresh(&tcp_cubic);
     tg_ns now = TG_S;
     pcb->srtt = 5 * TG_MS; /* short: the Reno region (s4.3) */
-    pcb->cwnd = 20 * MSS;
+    pcb->act->cwnd = 20 * MSS;
     congest(pcb, now);
-    assert_int_equal(pcb->cwnd, 14 * MSS);
+    assert_int_equal(pcb->act->cwnd, 14 * MSS);
     for (unsigned i = 0; i < 40; i++)
         round_trip(pcb, &now);
     /* alpha 0.53 up to 20 segments (11 round trips), then 1 a round trip */
-    assert_true(pcb->cwnd > 42 * MSS && pcb->cwnd < 52 * MSS);
-    free(pcb);
+    assert_true(pcb->act->cwnd > 42 * MSS && pcb->act->cwnd < 52 * MSS);
+    fresh_free(pcb);
 }
 
 static void cubic_fast_convergence(void **state)
 {
     struct tcp_pcb *pcb = fresh(&tcp_cubic);
-    pcb->cwnd = 100 * MSS;
+    pcb->act->cwnd = 100 * MSS;
     congest(pcb, TG_S);
-    assert_int_equal(pcb->cc[3], 100 * MSS);
+    assert_int_equal(pcb->act->cc[3], 100 * MSS);
     congest(pcb, 2 * TG_S); /* at 70, below the last plateau: give way (s4.7) */
-    assert_int_equal(pcb->cc[3], 59500);
-    assert_int_equal(pcb->cwnd, 49 * MSS);
-    free(pcb);
+    assert_int_equal(pcb->act->cc[3], 59500);
+    assert_int_equal(pcb->act->cwnd, 49 * MSS);
+    fresh_free(pcb);
 }
 
 static void nothing_overflows(void **state)
@@ -159,18 +167,18 @@ static void nothing_overflows(void **state)
     for (unsigned i = 0; i < 40000; i++) {
         struct tcp_pcb *pcb = fresh(both[i & 1]);
         pcb->mss = (uint16_t)(260 + prng_below(&p, 8700));
-        pcb->cwnd = pcb->mss + (uint32_t)prng_below(&p, 1u << 30);
+        pcb->act->cwnd = pcb->mss + (uint32_t)prng_below(&p, 1u << 30);
         tg_ns now = TG_S + prng_below(&p, 1000) * TG_S;
         pcb->srtt = 1 + prng_below(&p, 100 * TG_S);
         congest(pcb, now);
         for (unsigned k = 0; k < 10; k++) {
             now += prng_below(&p, 4) ? prng_below(&p, TG_S) : prng_below(&p, 1000000 * TG_S);
-            uint32_t before = pcb->cwnd;
+            uint32_t before = pcb->act->cwnd;
             pcb->congestion->acked(pcb, 1 + (uint32_t)prng_below(&p, 1u << 30), now);
-            assert_true(pcb->cwnd >= before && pcb->cwnd <= 1u << 30);
+            assert_true(pcb->act->cwnd >= before && pcb->act->cwnd <= 1u << 30);
         }
         pcb->congestion->idle(pcb);
-        free(pcb);
+        fresh_free(pcb);
     }
 }
 

@@ -150,10 +150,10 @@ static bool accept_allowed(struct tcp *tcp, tg_ns now)
 /* The sequence state as the handshake would have left it. */
 static void numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
-    pcb->iss = pcb->ts_mark = rx->seg.ack - 1;
+    pcb->act->iss = pcb->ts_mark = rx->seg.ack - 1;
     pcb->snd_una = pcb->snd_nxt = pcb->snd_end = rx->seg.ack;
     pcb->ts_offset = rx->options.has_timestamps ? rx->options.ts_echo : 0;
-    pcb->irs = rx->seg.seq - 1;
+    pcb->act->irs = rx->seg.seq - 1;
     pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq;
     pcb->rcv_adv = pcb->rcv_nxt + u32_min(tcp->config.receive_window_max, 65535);
     pcb->syn_ns = rx->now;
@@ -193,7 +193,7 @@ static struct tcp_pcb *connection_make(struct tcp *tcp, const struct tcp_rx *rx,
         return NULL;
     pcb->tuple = rx->tuple;
     pcb->hash = rx->hash;
-    pcb->tag = tag;
+    pcb->act->tag = tag;
     pcb->flags |= TCP_F_PASSIVE | TCP_F_OWNER;
     pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
     if (tcp_pcb_attach(tcp, pcb) != TG_OK) {

@@ -104,7 +104,7 @@ static void header_options(struct tcp_pcb *pcb, struct header *h, uint32_t paylo
         o.ts_echo = pcb->ts_recent;
         room = u32_max(room, TCP_TIMESTAMPS_BYTES);
     }
-    if (tcp_has(pcb, TCP_F_SACK) && pcb->ooo_first)
+    if (tcp_has(pcb, TCP_F_SACK) && pcb->act->ooo_first)
         o.sack_count = (uint8_t)tcp_ooo_blocks(pcb, o.sack, TCP_SACK_BLOCKS_MAX);
     h->option_bytes = (uint8_t)tcp_options_emit(&o, h->options, u32_min(room, TCP_OPTIONS_MAX));
 }
@@ -151,7 +151,7 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         .sack_permitted = !answer || tcp_has(pcb, TCP_F_SACK),
     };
     struct header h = {.tuple = &pcb->tuple,
-                       .seq = pcb->iss,
+                       .seq = pcb->act->iss,
                        .ack = answer ? pcb->rcv_nxt : 0,
                        .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
                        .window = (uint16_t)u32_min(tcp->config.receive_window_max, 65535)};
@@ -191,13 +191,13 @@ static void segment_record(struct tcp_pcb *pcb, struct buf *b, tg_ns now)
     if (b->flags & BUF_TX_SENT) {
         b->flags |= BUF_TX_RETRANSMITTED;
         b->flags &= (uint16_t)~BUF_TX_LOST;
-        pcb->retransmits++;
+        pcb->act->retransmits++;
     }
     b->flags |= BUF_TX_SENT;
     b->tx_ns = now;
-    b->tx_delivered = pcb->delivered;
-    pcb->pipe += segment_len(b);
-    pcb->sent_ns = now;
+    b->tx_delivered = pcb->act->delivered;
+    pcb->act->pipe += segment_len(b);
+    pcb->act->sent_ns = now;
 }
 
 bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
@@ -217,7 +217,7 @@ bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns 
     uint8_t flags = TCP_ACK;
     if (b->flags & BUF_TX_FIN)
         flags |= TCP_FIN;
-    if (b == pcb->snd_last && payload)
+    if (b == pcb->act->snd_last && payload)
         flags |= TCP_PSH;
     if (b->flags & BUF_TX_SENT)
         stats_count(tcp->stats, TG_C_tcp_retransmits);

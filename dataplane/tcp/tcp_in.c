@@ -21,12 +21,12 @@ static bool challenge_allowed(struct tcp *tcp, tg_ns now)
 
 static bool answer_allowed(const struct tcp_pcb *pcb, tg_ns now)
 {
-    return pcb->answer_ns == 0 || now - pcb->answer_ns >= TCP_ACK_INTERVAL;
+    return pcb->act->answer_ns == 0 || now - pcb->act->answer_ns >= TCP_ACK_INTERVAL;
 }
 
 static void answer(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    pcb->answer_ns = now;
+    pcb->act->answer_ns = now;
     pcb->flags |= TCP_F_ACK_NOW;
     tcp_mark_dirty(tcp, pcb);
 }
@@ -207,7 +207,7 @@ static bool syn_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
     if (!(rx->flags & TCP_SYN))
         return true;
-    if (pcb->state == TCP_S_SYN_RECEIVED && rx->seg.seq == pcb->irs) {
+    if (pcb->state == TCP_S_SYN_RECEIVED && rx->seg.seq == pcb->act->irs) {
         if (!(rx->flags & TCP_ACK)) { /* our SYN-ACK was lost */
             pcb->flags |= TCP_F_SYN_WISH | TCP_F_SYN_LOST;
             tcp_mark_dirty(tcp, pcb);
@@ -233,7 +233,7 @@ static bool ack_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         return false;
     }
     if (pcb->state == TCP_S_SYN_RECEIVED) {
-        if (rx->seg.ack != pcb->iss + 1) {
+        if (rx->seg.ack != pcb->act->iss + 1) {
             stats_count(tcp->stats, TG_C_tcp_bad_ack);
             tcp_refuse(tcp, rx);
             return false;
@@ -283,7 +283,7 @@ static bool fin_acked(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 static void synchronised_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
     bool handshake_again = pcb->state == TCP_S_SYN_RECEIVED && rx->flags & TCP_SYN &&
-                           !(rx->flags & TCP_RST) && rx->seg.seq == pcb->irs;
+                           !(rx->flags & TCP_RST) && rx->seg.seq == pcb->act->irs;
     if (!handshake_again) {
         if (!timestamps_check(tcp, pcb, rx))
             return;
@@ -350,6 +350,8 @@ static void segment_arrives(struct tcp *tcp, struct tcp_rx *rx)
         return;
     }
     struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
+    if (!tcp_wake(tcp, pcb)) /* the peer will send it again */
+        return;
     if (pcb->state == TCP_S_SYN_SENT)
         tcp_syn_sent_arrives(tcp, pcb, rx);
     else

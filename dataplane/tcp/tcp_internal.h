@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * What the files of dataplane/tcp share: the connection, the stack, and who may call whom. Nobody
+ * What the files of dataplane/tcp share: the stack, and who may call whom (tcp_pcb.h: the connection). Nobody
  * outside this folder includes it (tests and the fuzz target of this folder do).
  *
  *   tcp_in         one segment through RFC 9293 s3.10.7, in its order; calls
@@ -10,6 +10,7 @@
  *     tcp_timewait   the 32-byte records that outlive connections
  *   tcp_owner      ISN and timestamps: secrets of a tuple, or the owner's cookie
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
+ *   tcp_idle       connections asleep and awake
  *   tcp_timer      deadlines of a connection behind its one wheel timer
  *   tcp_user       reads, writes, closes
  *   tcp_state      the only writer of pcb->state
@@ -22,161 +23,7 @@
 #include "tcp/tcp.h"
 #include "tcp/tcp_cookie_state.h"
 #include "tcp/tcp_options.h"
-
-#define TCP_LISTENERS_MAX 64
-#define TCP_MSS_FLOOR                                                                              \
-    272u /* smallest MSS we believe a peer (CVE-2019-11479): 256 bytes always fit */
-#define TCP_MSS_DEFAULT4     536u /* RFC 9293 s3.7.1: no MSS option */
-#define TCP_MSS_DEFAULT6     1220u
-#define TCP_MTU_FLOOR4       552u  /* blind PMTU attacks end here (Linux's min_pmtu) */
-#define TCP_MTU_FLOOR6       1280u /* RFC 8201 s4 */
-#define TCP_INITIAL_SEGMENTS 10u   /* RFC 6928 */
-#define TCP_DUP_THRESHOLD    3u    /* RFC 5681 s3.2 */
-#define TCP_QUICK_ACKS       8u    /* segments acknowledged at once at the start of a connection */
-#define TCP_DELACK           (40 * TG_MS)
-#define TCP_RTO_INITIAL      (1 * TG_S) /* RFC 6298 s2.1 */
-#define TCP_RTO_AFTER_SYN    (3 * TG_S) /* RFC 6298 s5.7: the SYN was lost and there is no sample */
-#define TCP_ORPHAN_WAIT      (60 * TG_S) /* FIN-WAIT-2 without a user */
-#define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */
-#define TCP_ACK_INTERVAL     (500 * TG_MS) /* answers to suspect segments, per connection */
-#define TCP_CHALLENGES       100u /* such answers a second and stack, plus jitter (RFC 5961 s7) */
-#define TCP_REPAIR           (10 * TG_MS)                   /* come back after an empty pool */
-#define TCP_PAWS_IDLE        ((tg_ns)24 * 24 * 3600 * TG_S) /* RFC 7323 s5.5 */
-#define TCP_OUTPUT_BUDGET    64u                            /* segments of one tcp_output call */
-#define TCP_OUTPUT_QUANTUM   16u /* of one connection before the next one's turn */
-#define TCP_HEADERS_MAX      (ETH_BYTES + IP6_BYTES + 60u) /* in front of a payload */
-
-static_assert(TCP_HEADERS_MAX <= BUF_HEADROOM, "every fresh frame has room for our headers");
-
-enum tcp_flag_bit {
-    TCP_F_TIMESTAMPS = 1u << 0, /* negotiated */
-    TCP_F_SACK = 1u << 1,       /* negotiated */
-    TCP_F_WSCALE = 1u << 2,     /* the peer's SYN had the option */
-    TCP_F_PASSIVE = 1u << 3,    /* made by a listener */
-    TCP_F_ORPHAN = 1u << 4,     /* the user has closed: handle dead, no events */
-    TCP_F_DETACHED =
-        1u << 5, /* over: no more packets; waits for the user to read or fetch CLOSED */
-    TCP_F_SYN_WISH = 1u << 6,    /* send SYN or SYN-ACK */
-    TCP_F_ACK_NOW = 1u << 7,     /* send an ACK at the next output */
-    TCP_F_ACK_DELAYED = 1u << 8, /* an ACK is owed by the delayed-ACK deadline */
-    TCP_F_CORK = 1u << 9,        /* only full segments leave */
-    TCP_F_FIN_WISH = 1u << 10,   /* the user is done writing, FIN not queued yet */
-    TCP_F_FIN_QUEUED = 1u << 11, /* the last segment of the send queue carries FIN */
-    TCP_F_FIN_SEEN = 1u << 12,   /* fin_seq is known, bytes before it may be missing */
-    TCP_F_FIN_TAKEN = 1u << 13,  /* the peer's FIN is counted in rcv_nxt */
-    TCP_F_WANT_WRITE = 1u << 14, /* a write met TG_AGAIN */
-    TCP_F_RECOVERY = 1u << 15,   /* fast recovery until snd_una reaches recover */
-    TCP_F_TIMEOUT = 1u << 16,    /* recovery after a retransmission timeout, likewise */
-    TCP_F_RESEND = 1u << 17,     /* one retransmission may leave whatever cwnd says */
-    TCP_F_CWND_LIMITED =
-        1u << 18,              /* the window was full since the last ACK: it may grow (RFC 7661) */
-    TCP_F_PROBE = 1u << 19,    /* send a zero window probe */
-    TCP_F_OVERRIDE = 1u << 20, /* silly-window override: send what fits (RFC 9293 s3.8.6.2.1) */
-    TCP_F_SYN_LOST = 1u << 21, /* our SYN or SYN-ACK was sent more than once */
-    TCP_F_OWNER = 1u << 22,    /* timestamps and ISN are an owner's cookie */
-};
-
-/* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
-enum tcp_deadline {
-    TCP_D_RETRANSMIT, /* RTO */
-    TCP_D_PERSIST,    /* zero window probe or silly-window override */
-    TCP_D_DELACK,
-    TCP_D_LIFE,   /* connect timeout; FIN-WAIT-2 of an orphan */
-    TCP_D_REPAIR, /* an allocation failed: try again */
-    TCP_D_KINDS,
-};
-
-enum tcp_list_kind { TCP_L_DIRTY, TCP_L_READY, TCP_L_KINDS };
-#define TCP_INDEX_NONE UINT32_MAX /* end of a list */
-#define TCP_UNLISTED   (UINT32_MAX - 1)
-
-struct tcp_congestion;
-
-/* A connection. The lines are ordered by how often they are touched; sequence numbers keep the RFC's
- * names. Sizes and splits are asserted below. */
-struct tcp_pcb {
-    /* hot: every segment */
-    uint32_t snd_una, snd_nxt; /* oldest unacknowledged; next new byte to send */
-    uint32_t snd_end;          /* behind the last queued byte, FIN included */
-    uint32_t snd_wnd;          /* bytes, scaled */
-    uint32_t snd_wl1, snd_wl2; /* seq and ack of the segment that set snd_wnd */
-    uint32_t rcv_nxt;
-    uint32_t rcv_adv;   /* right edge that we have advertised: never moves back */
-    uint32_t rcv_acked; /* rcv_nxt of our last segment: Last.ACK.sent of RFC 7323 */
-    uint32_t rcv_read;  /* first byte that the user has not consumed */
-    uint32_t ts_recent;
-    uint32_t flags; /* enum tcp_flag_bit */
-    uint32_t pipe;  /* bytes sent, neither acknowledged nor sacked nor marked lost */
-    uint32_t cwnd;
-    uint16_t mss;  /* payload bytes of a full segment to the peer */
-    uint8_t state; /* enum tcp_state; written by tcp_state.c only */
-    uint8_t quick_acks;
-    uint8_t snd_scale, rcv_scale;
-    uint8_t dup_owed; /* duplicate ACKs that a peer without SACK must count */
-    uint8_t backoff;  /* doublings of rto, also of the persist interval */
-
-    /* hot: names and lists */
-    struct ip_tuple tuple;
-    uint32_t hash; /* Toeplitz, as received packets have it */
-    uint32_t generation;
-    struct {
-        uint32_t prev, next;
-    } links[TCP_L_KINDS];
-    uint32_t tag; /* of the listener */
-
-    /* hot: queues, through buf.link */
-    struct buf *snd_first, *snd_last; /* seq .. seq_end without a gap from snd_una to snd_end */
-    struct buf *snd_unsent;           /* first segment that never left */
-    struct buf *snd_lost;             /* no segment in front of it is marked lost; NULL: none is */
-    struct buf *rcv_first, *rcv_last; /* in order, trimmed to payload */
-    struct buf *ooo_first;            /* out of order, by seq, disjoint */
-    struct buf *reserved;             /* tcp_reserve's frame: the queue's last or a fresh one */
-
-    /* warm: per round trip */
-    const struct tcp_congestion *congestion;
-    uint32_t ssthresh;
-    uint32_t recover;   /* snd_nxt at the start of a recovery (RFC 6582) */
-    tg_ns srtt, rttvar; /* 0: no sample yet */
-    tg_ns rto;          /* without backoff */
-    uint64_t delivered; /* bytes acknowledged or sacked so far (rate samples) */
-    tg_ns sent_ns;      /* last transmission of data: idle restart */
-    uint32_t sacked;    /* bytes in snd queue marked BUF_TX_SACKED */
-    uint16_t dup_acks;  /* in a row */
-    uint16_t rcv_mss;   /* largest payload seen: what "full segment" means when delaying ACKs */
-
-    /* warm: time */
-    struct timer timer; /* armed at or before the earliest deadline */
-    tg_ns deadline[TCP_D_KINDS];
-    uint64_t user;
-    tg_ns ts_recent_ns; /* when ts_recent was taken */
-    tg_ns answer_ns;    /* last answer to a suspect segment */
-    tg_ns syn_ns;       /* first transmission of our SYN: first RTT sample */
-
-    /* cold */
-    uint32_t iss, irs;
-    uint32_t fin_seq;   /* the peer's FIN, with TCP_F_FIN_SEEN */
-    uint32_t ts_offset; /* with TCP_F_OWNER the cookie, its clock moved by the bytes sent */
-    uint32_t snd_wnd_max;
-    uint32_t snd_segments; /* frames in the send queue */
-    uint32_t rcv_frames;   /* frames in the receive queue */
-    uint32_t ooo_recent;   /* seq of the last piece that came out of order: first SACK block */
-    uint32_t retransmits;
-    uint32_t acked_bytes; /* congestion avoidance: counted towards the next segment of cwnd */
-    uint16_t ooo_count;
-    uint16_t mtu;      /* of the path, bytes of IP packet */
-    uint16_t peer_mss; /* as the peer said */
-    uint16_t events;   /* enum tcp_event_bit to report */
-    uint8_t retries;   /* retransmissions or probes in a row without progress */
-    uint8_t error;     /* enum tg_err of CLOSED */
-    uint32_t ts_mark;  /* TCP_F_OWNER: snd_una at the last tick by bytes */
-    uint64_t cc[6];    /* private to the congestion control */
-} TG_CACHE_ALIGN;
-
-static_assert(offsetof(struct tcp_pcb, tuple) == TG_CACHE_LINE, "line 0: sequence state");
-static_assert(offsetof(struct tcp_pcb, snd_first) == 2 * TG_CACHE_LINE, "line 1: names, lists");
-static_assert(offsetof(struct tcp_pcb, congestion) == 3 * TG_CACHE_LINE, "line 2: queues");
-static_assert(offsetof(struct tcp_pcb, timer) == 4 * TG_CACHE_LINE, "line 3: per round trip");
-static_assert(sizeof(struct tcp_pcb) == 8 * TG_CACHE_LINE, "a connection");
+#include "tcp/tcp_pcb.h"
 
 /* TIME-WAIT: what is left of a closed connection (tcp_timewait.c). IPv6 addresses lie in a parallel
  * array that stays untouched, so unmapped, while all connections are IPv4. */
@@ -216,7 +63,9 @@ struct tcp {
     const void *tx_done_arg;
 
     struct pool pcbs;
-    struct flow_table flows; /* values: PCB index, or TCP_FLOW_TW | record index */
+    struct pool actives;                  /* struct tcp_active */
+    uint32_t waiting_first, waiting_last; /* TCP_F_WAITING, through wait_next */
+    struct flow_table flows;              /* values: PCB index, or TCP_FLOW_TW | record index */
     struct {
         uint32_t first, last;
     } lists[TCP_L_KINDS];
@@ -309,7 +158,7 @@ static inline bool tcp_has(const struct tcp_pcb *pcb, uint32_t flag)
 {
     return (pcb->flags & flag) != 0;
 }
-/* A zeroed connection in CLOSED; NULL: pool empty (counted). Not in the flow table yet. */
+/* A zeroed connection in CLOSED, awake; NULL: a pool is empty (counted). Not in the flow table yet. */
 struct tcp_pcb *tcp_pcb_new(struct tcp *tcp);
 /* Put it into the flow table under tuple and hash, which are set. TG_FULL. */
 enum tg_err tcp_pcb_attach(struct tcp *tcp, struct tcp_pcb *pcb);
@@ -333,7 +182,7 @@ void tcp_reservation_free(struct tcp *tcp, struct tcp_pcb *pcb);
 
 static inline bool tcp_listed(const struct tcp_pcb *pcb, enum tcp_list_kind kind)
 {
-    return pcb->links[kind].prev != TCP_UNLISTED;
+    return pcb->act && pcb->act->links[kind].prev != TCP_UNLISTED;
 }
 void tcp_list_push(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *pcb);
 void tcp_list_remove(struct tcp *tcp, enum tcp_list_kind kind, struct tcp_pcb *pcb);
@@ -349,6 +198,24 @@ void tcp_event_post(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t bits);
 /* After a wish to write: report WRITABLE when there is room. */
 void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb);
 
+/* --- tcp_idle.c ------------------------------------------------------------------------------ */
+/* Give the connection an active part if it has none. False: there is none to be had (counted). */
+bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Put up to n idle connections to sleep; returns how many. */
+unsigned tcp_sleep(struct tcp *tcp, unsigned n);
+/* An active part without an owner, zeroed; may put another connection to sleep. NULL: none (counted). */
+struct tcp_active *tcp_active_take(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Give the active part back, which holds nothing any more; the next in line gets it. */
+void tcp_active_give(struct tcp *tcp, struct tcp_pcb *pcb);
+/* The user of a sleeping connection wants to send and got no active part: it will get the next one, and
+ * then goes on by itself (a FIN) or by WRITABLE. */
+void tcp_wait_in_line(struct tcp *tcp, struct tcp_pcb *pcb);
+/* It waits no longer: it is over. */
+void tcp_wait_end(struct tcp *tcp, struct tcp_pcb *pcb);
+/* For tcp_check: NULL or what is wrong with a sleeping connection; with the line of those who wait. */
+const char *tcp_asleep_check(const struct tcp *tcp, const struct tcp_pcb *pcb);
+const char *tcp_waiting_check(const struct tcp *tcp);
+
 /* --- tcp_state.c ----------------------------------------------------------------------------- */
 void tcp_state_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_state to);
 /* The peer may still send payload that counts (RFC 9293 s3.10.7.4, seventh). */
@@ -361,7 +228,7 @@ void tcp_timer_init(struct tcp *tcp, struct tcp_pcb *pcb);
 void tcp_deadline_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns at);
 static inline void tcp_deadline_clear(struct tcp_pcb *pcb, enum tcp_deadline kind)
 {
-    pcb->deadline[kind] = 0; /* the wheel finds out when it fires */
+    pcb->act->deadline[kind] = 0; /* the wheel finds out when it fires */
 }
 /* rto with its backoff, capped. */
 tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb);
@@ -424,7 +291,7 @@ bool tcp_sack_mark_lost(struct tcp_pcb *pcb);
 void tcp_sack_forget(struct tcp_pcb *pcb);
 
 /* --- tcp_cong.c -------------------------------------------------------------------------------- */
-/* A congestion control: functions over pcb->cwnd, ssthresh, cc[]. Integers only. */
+/* A congestion control: functions over pcb->act->cwnd, ssthresh, cc[]. Integers only. */
 struct tcp_congestion {
     const char *name;
     void (*start)(struct tcp_pcb *pcb);

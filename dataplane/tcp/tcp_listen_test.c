@@ -143,7 +143,7 @@ static void half_open_limit_holds(void **state)
     for (unsigned i = 0; i < 5; i++) {
         t->tuple.remote_port = (uint16_t)(1000 + i);
         uint32_t hash = wire_tuple_hash(&t->node.toeplitz, &t->tuple);
-        t->our_iss = tcp_pcb_at(t->node.tcp, tcp_lookup(t->node.tcp, &t->tuple, hash))->iss;
+        t->our_iss = tcp_pcb_at(t->node.tcp, tcp_lookup(t->node.tcp, &t->tuple, hash))->act->iss;
         IN(t, .flags = A, .seq = 1, .ack = 1);
         node_expect_event(&t->node, TCP_EV_ACCEPTED);
         t->tuple.remote_port = (uint16_t)(2000 + i);

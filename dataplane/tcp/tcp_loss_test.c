@@ -142,13 +142,13 @@ static void retransmissions_give_no_sample(void **state)
     trace_advance(t, 50 * TG_MS);
     IN(t, .flags = A, .seq = 1, .ack = 501);
     assert_int_equal(trace_info(t).srtt, srtt); /* Karn */
-    assert_int_equal(trace_pcb(t)->backoff, 1);
+    assert_int_equal(trace_pcb(t)->act->backoff, 1);
     trace_skip(t);
     trace_write(t, 500, 500);
     trace_advance(t, 80 * TG_MS);
     IN(t, .flags = A, .seq = 1, .ack = 1001);
     assert_true(trace_info(t).srtt > srtt);
-    assert_int_equal(trace_pcb(t)->backoff, 0);
+    assert_int_equal(trace_pcb(t)->act->backoff, 0);
     trace_end(t);
 }
 
@@ -252,7 +252,7 @@ static void only_true_duplicates_count(void **state)
     IN(t, .flags = A, .seq = 1, .ack = 1, .win = 61000, .len = 5); /* with text */
     IN(t, .flags = A, .seq = 6, .ack = 1, .win = 61000, .len = 5);
     trace_skip(t);
-    assert_int_equal(trace_pcb(t)->dup_acks, 0);
+    assert_int_equal(trace_pcb(t)->act->dup_acks, 0);
     assert_int_equal(node_counted(&t->node, TG_C_tcp_retransmits), 0);
     trace_end(t);
 }
@@ -299,7 +299,7 @@ static void duplicates_without_news_count_for_nothing_under_sack(void **state)
     for (unsigned i = 0; i < 10; i++)
         dup_sack(t, 1, 1001, 2001);
     QUIET(t);
-    assert_int_equal(trace_pcb(t)->dup_acks, 1);
+    assert_int_equal(trace_pcb(t)->act->dup_acks, 1);
     trace_end(t);
 }
 
@@ -327,13 +327,13 @@ static void senseless_sack_blocks_are_ignored(void **state)
     IN(t, .flags = A, .seq = 1, .ack = 1,
        .sack = {{0u - 5000, 0u - 4000}, {0u - 1000, 1001}, {9001, 11001}, {1, 20001}});
     IN(t, .flags = A, .seq = 1, .ack = 1, .sack = {{1500, 2500}}); /* no segment as a whole */
-    assert_int_equal(trace_pcb(t)->sacked, 0);
+    assert_int_equal(trace_pcb(t)->act->sacked, 0);
     QUIET(t);
     IN(t, .flags = A, .seq = 1, .ack = 1,
        .sack = {{1001, 2001}, {1001, 2001}, {1001, 2001}, {1, 1001}});
-    assert_int_equal(trace_pcb(t)->sacked, 2000);
+    assert_int_equal(trace_pcb(t)->act->sacked, 2000);
     IN(t, .flags = A, .seq = 1, .ack = 10001);
-    assert_int_equal(trace_pcb(t)->sacked, 0);
+    assert_int_equal(trace_pcb(t)->act->sacked, 0);
     trace_end(t);
 }
 
@@ -346,7 +346,7 @@ static void a_peer_that_forgets_what_it_sacked(void **state)
     QUIET(t);
     trace_advance(t, 2 * trace_info(t).rto);
     OUT(t, .flags = A, .seq = 1001, .ack = 1, .len = MSS);
-    assert_int_equal(trace_pcb(t)->sacked, 0);
+    assert_int_equal(trace_pcb(t)->act->sacked, 0);
     IN(t, .flags = A, .seq = 1, .ack = 2001);
     OUT(t, .flags = A, .seq = 2001, .ack = 1, .len = MSS);
     trace_end(t);

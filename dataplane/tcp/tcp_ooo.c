@@ -9,7 +9,7 @@ static void piece_drop(struct tcp *tcp, struct tcp_pcb *pcb, struct buf **at)
     struct buf *b = *at;
     *at = b->link;
     b->link = NULL;
-    pcb->ooo_count--;
+    pcb->act->ooo_count--;
     buf_unref(tcp->pool, b);
 }
 
@@ -17,10 +17,10 @@ static void piece_drop(struct tcp *tcp, struct tcp_pcb *pcb, struct buf **at)
  * receiver to forget). False: the new one would be the farthest. */
 static bool make_room(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b)
 {
-    if (pcb->ooo_count < tcp->config.ooo_segments_max)
+    if (pcb->act->ooo_count < tcp->config.ooo_segments_max)
         return true;
     stats_count(tcp->stats, TG_C_tcp_ooo_full);
-    struct buf **at = &pcb->ooo_first;
+    struct buf **at = &pcb->act->ooo_first;
     while ((*at)->link)
         at = &(*at)->link;
     if (seq_lt((*at)->seq, b->seq))
@@ -61,7 +61,7 @@ void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
         buf_unref(tcp->pool, b);
         return;
     }
-    struct buf *left = NULL, **at = &pcb->ooo_first;
+    struct buf *left = NULL, **at = &pcb->act->ooo_first;
     while (*at && seq_le((*at)->seq, b->seq)) {
         left = *at;
         at = &left->link;
@@ -82,20 +82,20 @@ void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
         return;
     b->link = *at;
     *at = b;
-    pcb->ooo_count++;
+    pcb->act->ooo_count++;
 }
 
 void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct buf *b;
-    while ((b = pcb->ooo_first) && seq_le(b->seq, pcb->rcv_nxt)) {
+    while ((b = pcb->act->ooo_first) && seq_le(b->seq, pcb->rcv_nxt)) {
         if (seq_le(b->seq_end, pcb->rcv_nxt)) {
-            piece_drop(tcp, pcb, &pcb->ooo_first);
+            piece_drop(tcp, pcb, &pcb->act->ooo_first);
             continue;
         }
         cut_front(b, pcb->rcv_nxt);
-        pcb->ooo_first = b->link;
-        pcb->ooo_count--;
+        pcb->act->ooo_first = b->link;
+        pcb->act->ooo_count--;
         tcp_receive_append(tcp, pcb, b);
     }
 }
@@ -105,12 +105,13 @@ unsigned tcp_ooo_blocks(const struct tcp_pcb *pcb, struct tcp_sack_block out[], 
 {
     unsigned count = 1; /* out[0] is kept for the most recent one */
     bool recent_found = false;
-    const struct buf *b = pcb->ooo_first;
+    const struct buf *b = pcb->act->ooo_first;
     while (b) {
         struct tcp_sack_block block = {b->seq, b->seq_end};
         for (b = b->link; b && b->seq == block.right; b = b->link)
             block.right = b->seq_end;
-        bool recent = seq_le(block.left, pcb->ooo_recent) && seq_lt(pcb->ooo_recent, block.right);
+        bool recent =
+            seq_le(block.left, pcb->act->ooo_recent) && seq_lt(pcb->act->ooo_recent, block.right);
         if (recent) {
             out[0] = block;
             recent_found = true;

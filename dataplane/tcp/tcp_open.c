@@ -70,18 +70,18 @@ static void syn_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct 
  * again (RFC 9293 s3.10.7.2 allows to queue it; a SYN flood must not fill queues). */
 static void syn_sequence_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
-    pcb->irs = rx->seg.seq;
+    pcb->act->irs = rx->seg.seq;
     pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq + 1;
     pcb->rcv_adv = pcb->rcv_nxt + u32_min(tcp->config.receive_window_max, 65535);
     pcb->snd_wnd = pcb->snd_wnd_max = rx->seg.window;
     pcb->snd_wl1 = rx->seg.seq;
-    pcb->snd_wl2 = rx->flags & TCP_ACK ? rx->seg.ack : pcb->iss;
+    pcb->snd_wl2 = rx->flags & TCP_ACK ? rx->seg.ack : pcb->act->iss;
 }
 
 static void syn_wish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     pcb->flags |= TCP_F_SYN_WISH;
-    pcb->snd_nxt = pcb->snd_end = pcb->iss + 1;
+    pcb->snd_nxt = pcb->snd_end = pcb->act->iss + 1;
     pcb->syn_ns = now;
     tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
     tcp_mark_dirty(tcp, pcb);
@@ -90,6 +90,7 @@ static void syn_wish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     tcp_state_set(tcp, pcb, TCP_S_ESTABLISHED);
+    tcp_list_push(tcp, TCP_L_AWAKE, pcb);
     tcp_deadline_clear(pcb, TCP_D_RETRANSMIT);
     tcp_deadline_clear(pcb, TCP_D_LIFE);
     pcb->flags &= ~(uint32_t)TCP_F_SYN_WISH;
@@ -101,11 +102,11 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     pcb->congestion->start(pcb);
     /* One lost SYN may be chance, two are congestion (RFC 5681 s3.1 says 1 after the first; Linux too
      * waits for the second). */
-    pcb->cwnd = pcb->retries > 1 ? pcb->mss : tcp_initial_window(pcb);
-    pcb->recover = pcb->iss;
-    pcb->retries = pcb->backoff = 0;
+    pcb->act->cwnd = pcb->act->retries > 1 ? pcb->mss : tcp_initial_window(pcb);
+    pcb->act->recover = pcb->act->iss;
+    pcb->act->retries = pcb->act->backoff = 0;
     pcb->quick_acks = TCP_QUICK_ACKS;
-    pcb->sent_ns = now;
+    pcb->act->sent_ns = now;
     bool passive = tcp_has(pcb, TCP_F_PASSIVE);
     stats_count(tcp->stats, passive ? TG_C_tcp_accepted : TG_C_tcp_connected);
     tcp_event_post(tcp, pcb, passive ? TCP_EV_ACCEPTED : TCP_EV_CONNECTED);
@@ -158,7 +159,7 @@ void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_liste
         return;
     pcb->tuple = rx->tuple;
     pcb->hash = rx->hash;
-    pcb->tag = listener->tag;
+    pcb->act->tag = listener->tag;
     pcb->flags |= TCP_F_PASSIVE;
     pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
     if (tcp_pcb_attach(tcp, pcb) != TG_OK) {
@@ -259,7 +260,7 @@ void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
 {
     /* First, check the ACK bit. Only ISS + 1 acknowledges anything that was sent. */
     bool ack = rx->flags & TCP_ACK;
-    if (ack && rx->seg.ack != pcb->iss + 1) {
+    if (ack && rx->seg.ack != pcb->act->iss + 1) {
         stats_count(tcp->stats, TG_C_tcp_bad_ack);
         tcp_refuse(tcp, rx); /* RST, unless it was one */
         return;

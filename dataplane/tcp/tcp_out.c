@@ -19,17 +19,17 @@ enum stop {
 /* The first segment marked lost; remembers where the search ended. */
 static struct buf *lost_next(struct tcp_pcb *pcb)
 {
-    struct buf *b = pcb->snd_lost;
-    while (b && b != pcb->snd_unsent && !(b->flags & BUF_TX_LOST))
+    struct buf *b = pcb->act->snd_lost;
+    while (b && b != pcb->act->snd_unsent && !(b->flags & BUF_TX_LOST))
         b = b->link;
-    pcb->snd_lost = b != pcb->snd_unsent ? b : NULL;
-    return pcb->snd_lost;
+    pcb->act->snd_lost = b != pcb->act->snd_unsent ? b : NULL;
+    return pcb->act->snd_lost;
 }
 
 static bool cwnd_allows(const struct tcp_pcb *pcb, uint32_t bytes)
 {
     uint32_t pipe = tcp_pipe(pcb);
-    return pipe == 0 || pipe + bytes <= pcb->cwnd;
+    return pipe == 0 || pipe + bytes <= pcb->act->cwnd;
 }
 
 /* Bytes of the peer's window that are unused; 0 when it has shrunk below what was sent. */
@@ -42,7 +42,7 @@ static uint32_t window_usable(const struct tcp_pcb *pcb)
 /* Corked, the last segment waits to be filled; a FIN behind it says that nothing more comes. */
 static bool cork_holds(const struct tcp_pcb *pcb, const struct buf *b)
 {
-    return tcp_has(pcb, TCP_F_CORK) && b == pcb->snd_last && segment_payload(b) < pcb->mss &&
+    return tcp_has(pcb, TCP_F_CORK) && b == pcb->act->snd_last && segment_payload(b) < pcb->mss &&
            !(b->flags & BUF_TX_FIN);
 }
 
@@ -68,14 +68,14 @@ static enum stop new_segment_fit(struct tcp *tcp, struct tcp_pcb *pcb, struct bu
 /* RFC 5681 s4.1: after an idle RTO the ACK clock is gone. */
 static void idle_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    if (pcb->snd_una != pcb->snd_nxt || now - pcb->sent_ns <= tcp_rto(tcp, pcb))
+    if (pcb->snd_una != pcb->snd_nxt || now - pcb->act->sent_ns <= tcp_rto(tcp, pcb))
         return;
     uint32_t initial = tcp_initial_window(pcb);
-    if (pcb->cwnd > initial) {
-        pcb->cwnd = initial;
+    if (pcb->act->cwnd > initial) {
+        pcb->act->cwnd = initial;
         pcb->congestion->idle(pcb);
     }
-    pcb->sent_ns = now;
+    pcb->act->sent_ns = now;
 }
 
 static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
@@ -93,20 +93,20 @@ static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b
 
 static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    struct buf *b = pcb->snd_unsent;
+    struct buf *b = pcb->act->snd_unsent;
     if (!b || cork_holds(pcb, b))
         return STOP_EMPTY;
     enum stop stop = new_segment_fit(tcp, pcb, b);
     if (stop != STOP_EMPTY)
         return stop;
-    b = pcb->snd_unsent; /* the cut may have replaced it */
+    b = pcb->act->snd_unsent; /* the cut may have replaced it */
     if (!cwnd_allows(pcb, segment_len(b)))
         return STOP_CWND;
-    if (pcb->reserved == b)
-        pcb->reserved = NULL; /* it has left: a reservation ends with the turn */
+    if (pcb->act->reserved == b)
+        pcb->act->reserved = NULL; /* it has left: a reservation ends with the turn */
     if (!tcp_emit_queued(tcp, pcb, b, now))
         return STOP_STARVED;
-    pcb->snd_unsent = b->link;
+    pcb->act->snd_unsent = b->link;
     pcb->snd_nxt = b->seq_end;
     pcb->flags &= ~(uint32_t)TCP_F_OVERRIDE;
     return STOP_QUANTUM;
@@ -118,7 +118,7 @@ static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned qu
 {
     if (!tcp_state_sends(pcb->state))
         return STOP_EMPTY;
-    if (pcb->snd_unsent)
+    if (pcb->act->snd_unsent)
         idle_restart(tcp, pcb, now);
     while (*sent < quantum) {
         struct buf *b = lost_next(pcb);
@@ -126,10 +126,10 @@ static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned qu
         if (stop != STOP_QUANTUM)
             return stop;
         ++*sent;
-        if (!pcb->deadline[TCP_D_RETRANSMIT]) /* RFC 6298 s5.1 */
+        if (!pcb->act->deadline[TCP_D_RETRANSMIT]) /* RFC 6298 s5.1 */
             tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
     }
-    return lost_next(pcb) || pcb->snd_unsent ? STOP_QUANTUM : STOP_EMPTY;
+    return lost_next(pcb) || pcb->act->snd_unsent ? STOP_QUANTUM : STOP_EMPTY;
 }
 
 /* --- FIN, probes, ACKs ------------------------------------------------------------------------------------ */
@@ -139,15 +139,15 @@ static bool fin_queue(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     if (!tcp_has(pcb, TCP_F_FIN_WISH))
         return true;
-    if (!pcb->snd_unsent) {
+    if (!pcb->act->snd_unsent) {
         struct buf *b = buf_alloc(tcp->pool);
         if (!b)
             return false;
         tcp_segment_append(pcb, b);
     }
     tcp_reservation_free(tcp, pcb);
-    pcb->snd_last->flags |= BUF_TX_FIN;
-    pcb->snd_last->seq_end++;
+    pcb->act->snd_last->flags |= BUF_TX_FIN;
+    pcb->act->snd_last->seq_end++;
     pcb->snd_end++;
     pcb->flags &= ~(uint32_t)TCP_F_FIN_WISH;
     pcb->flags |= TCP_F_FIN_QUEUED;
@@ -171,12 +171,12 @@ static bool probe_send(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
  * may not fit beside a full payload. A peer without SACK gets as many as segments came early. */
 static bool early_acks_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned *sent, tg_ns now)
 {
-    if (!tcp_has(pcb, TCP_F_ACK_NOW) || !pcb->ooo_first) {
-        pcb->dup_owed = 0;
+    if (!tcp_has(pcb, TCP_F_ACK_NOW) || !pcb->act->ooo_first) {
+        pcb->act->dup_owed = 0;
         return true;
     }
-    unsigned n = tcp_has(pcb, TCP_F_SACK) || pcb->dup_owed == 0 ? 1 : pcb->dup_owed;
-    pcb->dup_owed = 0;
+    unsigned n = tcp_has(pcb, TCP_F_SACK) || pcb->act->dup_owed == 0 ? 1 : pcb->act->dup_owed;
+    pcb->act->dup_owed = 0;
     for (; n; n--, ++*sent)
         if (!tcp_emit_ack(tcp, pcb, pcb->snd_nxt, now))
             return false;
@@ -187,11 +187,11 @@ static bool early_acks_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned *sent
 static void persist_arrange(struct tcp *tcp, struct tcp_pcb *pcb, enum stop stop, tg_ns now)
 {
     if (stop == STOP_WINDOW && pcb->snd_una == pcb->snd_nxt) {
-        if (!pcb->deadline[TCP_D_PERSIST])
+        if (!pcb->act->deadline[TCP_D_PERSIST])
             tcp_deadline_set(tcp, pcb, TCP_D_PERSIST, now + tcp_rto(tcp, pcb));
-    } else if (pcb->deadline[TCP_D_PERSIST]) {
+    } else if (pcb->act->deadline[TCP_D_PERSIST]) {
         tcp_deadline_clear(pcb, TCP_D_PERSIST);
-        pcb->backoff = 0;
+        pcb->act->backoff = 0;
         pcb->flags &= ~(uint32_t)(TCP_F_PROBE | TCP_F_OVERRIDE);
     }
 }
@@ -199,9 +199,9 @@ static void persist_arrange(struct tcp *tcp, struct tcp_pcb *pcb, enum stop stop
 /* cwnd may grow only while it is what holds the flow back (RFC 7661 s4.4, as Linux: half in slow start). */
 static void cwnd_use_note(struct tcp_pcb *pcb, enum stop stop)
 {
-    if (stop == STOP_CWND || tcp_pipe(pcb) + pcb->mss > pcb->cwnd)
+    if (stop == STOP_CWND || tcp_pipe(pcb) + pcb->mss > pcb->act->cwnd)
         pcb->flags |= TCP_F_CWND_LIMITED;
-    else if (stop != STOP_QUANTUM && tcp_pipe(pcb) < pcb->cwnd / 2)
+    else if (stop != STOP_QUANTUM && tcp_pipe(pcb) < pcb->act->cwnd / 2)
         pcb->flags &= ~(uint32_t)TCP_F_CWND_LIMITED;
 }
 

@@ -167,7 +167,7 @@ static void one_call_has_a_budget(void **state)
         t->tuple.remote_port = (uint16_t)(1000 + i);
         trace_accept(t, (struct seg){.mss = MSS, .win = 65535});
         h[i] = t->h;
-        trace_pcb(t)->cwnd = 60000;
+        trace_pcb(t)->act->cwnd = 60000;
     }
     uint8_t bytes[30000];
     memset(bytes, 7, sizeof bytes);
@@ -206,7 +206,7 @@ static void a_frame_that_the_port_holds_is_copied(void **state)
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
     unsigned before = t->node.pool.outstanding;
     t->node.port_busy = true;
-    struct buf *kept = trace_pcb(t)->snd_first;
+    struct buf *kept = trace_pcb(t)->act->snd_first;
     uint8_t *data = kept->data;
     trace_advance(t, trace_info(t).rto + 5 * TG_MS);
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);

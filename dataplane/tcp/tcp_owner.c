@@ -35,7 +35,7 @@ bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack)
         return tcp_timewait_expects(tcp, flow & ~TCP_FLOW_TW, ack);
     const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
     if (pcb->state == TCP_S_SYN_SENT || pcb->state == TCP_S_SYN_RECEIVED)
-        return ack == pcb->iss + 1;
+        return ack == pcb->act->iss + 1;
     return seq_le(ack, pcb->snd_nxt) && seq_le(pcb->snd_una - pcb->snd_wnd_max, ack);
 }
 
@@ -56,7 +56,7 @@ static void cookie_take(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         owner_cookie_make(&tcp->owner.me, &pcb->tuple, start, (uint32_t)(now / ISN_TICK));
     pcb->flags |= TCP_F_OWNER;
     pcb->ts_offset = c.ts_base;
-    pcb->iss = c.isn;
+    pcb->act->iss = c.isn;
 }
 
 /* Late segments of the former connection must not fit into the new one: by their timestamps, where both
@@ -69,8 +69,8 @@ static void numbers_raise(struct tcp_pcb *pcb, const struct tcp_floor *floor, bo
             pcb->ts_offset += ((behind >> OWNER_CLOCK_SHIFT) + 1) << OWNER_CLOCK_SHIFT;
         return;
     }
-    if (seq_lt(pcb->iss, floor->isn)) /* it sent faster than the ISN's clock runs */
-        pcb->iss = floor->isn;
+    if (seq_lt(pcb->act->iss, floor->isn)) /* it sent faster than the ISN's clock runs */
+        pcb->act->iss = floor->isn;
 }
 
 void tcp_start_numbers(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_floor *floor,
@@ -80,12 +80,12 @@ void tcp_start_numbers(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_fl
         cookie_take(tcp, pcb, now);
     } else {
         struct tcp_secrets s = tcp_secrets_of(tcp, &pcb->tuple, now);
-        pcb->iss = s.isn;
+        pcb->act->iss = s.isn;
         pcb->ts_offset = s.ts_offset;
     }
     if (floor)
         numbers_raise(pcb, floor, timestamps);
-    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = pcb->ts_mark = pcb->iss;
+    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = pcb->ts_mark = pcb->act->iss;
 }
 
 /* --- timestamps ---------------------------------------------------------------------------------------------- */

@@ -22,12 +22,12 @@ enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *i
         .unsent = pcb->snd_end - pcb->snd_nxt,
         .unacked = pcb->snd_nxt - pcb->snd_una,
         .unread = tcp_unread(tcp, h),
-        .cwnd = pcb->cwnd,
+        .cwnd = pcb->act ? pcb->act->cwnd : tcp_initial_window(pcb),
         .ssthresh = pcb->ssthresh,
         .srtt = pcb->srtt,
         .rto = pcb->rto,
         .state = pcb->state,
-        .retransmits = pcb->retransmits,
+        .retransmits = pcb->act ? pcb->act->retransmits : 0,
     };
     return TG_OK;
 }
@@ -47,9 +47,9 @@ unsigned tcp_peek(struct tcp *tcp, tcp_handle h, struct span out[], unsigned n)
 {
     const struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
     unsigned filled = 0;
-    if (!pcb)
+    if (!pcb || !pcb->act)
         return 0;
-    for (const struct buf *b = pcb->rcv_first; b && filled < n; b = b->link)
+    for (const struct buf *b = pcb->act->rcv_first; b && filled < n; b = b->link)
         out[filled++] = buf_span(b);
     return filled;
 }
@@ -58,10 +58,10 @@ unsigned tcp_peek(struct tcp *tcp, tcp_handle h, struct span out[], unsigned n)
 static void receive_advance(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t n)
 {
     pcb->rcv_read += n;
-    if (!pcb->rcv_first)
-        pcb->rcv_last = NULL;
+    if (!pcb->act->rcv_first)
+        pcb->act->rcv_last = NULL;
     if (tcp_has(pcb, TCP_F_DETACHED)) {
-        if (!pcb->rcv_first)
+        if (!pcb->act->rcv_first)
             tcp_event_post(tcp, pcb, TCP_EV_CLOSED);
         return;
     }
@@ -73,10 +73,10 @@ static void receive_advance(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t n)
 
 static struct buf *receive_pop(struct tcp_pcb *pcb)
 {
-    struct buf *b = pcb->rcv_first;
-    pcb->rcv_first = b->link;
+    struct buf *b = pcb->act->rcv_first;
+    pcb->act->rcv_first = b->link;
     b->link = NULL;
-    pcb->rcv_frames--;
+    pcb->act->rcv_frames--;
     return b;
 }
 
@@ -87,21 +87,21 @@ void tcp_consume(struct tcp *tcp, tcp_handle h, uint32_t n)
         return;
     tg_assert(n <= pcb_unread(pcb));
     uint32_t left = n;
-    while (left && left >= pcb->rcv_first->len) {
-        left -= pcb->rcv_first->len;
+    while (left && left >= pcb->act->rcv_first->len) {
+        left -= pcb->act->rcv_first->len;
         buf_unref(tcp->pool, receive_pop(pcb));
     }
     if (left)
-        buf_pull(pcb->rcv_first, (uint16_t)left);
+        buf_pull(pcb->act->rcv_first, (uint16_t)left);
     receive_advance(tcp, pcb, n);
 }
 
 struct buf *tcp_take(struct tcp *tcp, tcp_handle h, uint32_t max)
 {
     struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    if (!pcb || !pcb->rcv_first || max == 0)
+    if (!pcb || !pcb->act || !pcb->act->rcv_first || max == 0)
         return NULL;
-    struct buf *b = pcb->rcv_first;
+    struct buf *b = pcb->act->rcv_first;
     if (b->len <= max) {
         receive_pop(pcb);
     } else {
@@ -120,5 +120,5 @@ struct buf *tcp_take(struct tcp *tcp, tcp_handle h, uint32_t max)
 bool tcp_at_end(const struct tcp *tcp, tcp_handle h)
 {
     const struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    return pcb && tcp_has(pcb, TCP_F_FIN_TAKEN) && !pcb->rcv_first;
+    return pcb && tcp_has(pcb, TCP_F_FIN_TAKEN) && !pcb->act->rcv_first; /* awake: not idle */
 }

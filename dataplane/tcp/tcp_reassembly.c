@@ -13,10 +13,10 @@
  * result stays within one segment, so that tcp_take passes it on whole, unless frames pile up. */
 static bool append_by_copy(const struct tcp *tcp, const struct tcp_pcb *pcb, const struct buf *b)
 {
-    const struct buf *last = pcb->rcv_last;
+    const struct buf *last = pcb->act->rcv_last;
     if (!last || last->refs != 1 || buf_tailroom(last) < b->len)
         return false;
-    if (pcb->rcv_frames > tcp->config.receive_window_max / FRAME_BYTES_MIN)
+    if (pcb->act->rcv_frames > tcp->config.receive_window_max / FRAME_BYTES_MIN)
         return true;
     return b->len < BUF_COPY_BELOW && (uint32_t)last->len + b->len <= pcb->mss;
 }
@@ -26,16 +26,16 @@ void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
     b->link = NULL;
     pcb->rcv_nxt += b->len;
     if (append_by_copy(tcp, pcb, b)) {
-        memcpy(buf_put(pcb->rcv_last, b->len), b->data, b->len);
+        memcpy(buf_put(pcb->act->rcv_last, b->len), b->data, b->len);
         buf_unref(tcp->pool, b);
         return;
     }
-    if (pcb->rcv_last)
-        pcb->rcv_last->link = b;
+    if (pcb->act->rcv_last)
+        pcb->act->rcv_last->link = b;
     else
-        pcb->rcv_first = b;
-    pcb->rcv_last = b;
-    pcb->rcv_frames++;
+        pcb->act->rcv_first = b;
+    pcb->act->rcv_last = b;
+    pcb->act->rcv_frames++;
 }
 
 /* Cut the segment to what is new and inside the window. False: nothing is left of it. */
@@ -65,7 +65,7 @@ static bool text_trim(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 static uint32_t early_end(const struct tcp_pcb *pcb)
 {
     uint32_t end = pcb->rcv_nxt;
-    for (const struct buf *b = pcb->ooo_first; b; b = b->link)
+    for (const struct buf *b = pcb->act->ooo_first; b; b = b->link)
         end = b->seq_end;
     return end;
 }
@@ -75,13 +75,14 @@ static bool fin_consistent(struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
     uint32_t end = rx->seq + rx->bytes;
     if (tcp_has(pcb, TCP_F_FIN_SEEN))
-        return seq_le(end, pcb->fin_seq) && (!(rx->flags & TCP_FIN) || end == pcb->fin_seq);
+        return seq_le(end, pcb->act->fin_seq) &&
+               (!(rx->flags & TCP_FIN) || end == pcb->act->fin_seq);
     if (!(rx->flags & TCP_FIN))
         return true;
     if (seq_lt(end, early_end(pcb)))
         return false;
     pcb->flags |= TCP_F_FIN_SEEN;
-    pcb->fin_seq = end;
+    pcb->act->fin_seq = end;
     return true;
 }
 
@@ -131,7 +132,7 @@ static void ack_choose(struct tcp *tcp, struct tcp_pcb *pcb, bool hole, uint32_t
 
 static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
-    bool hole = pcb->ooo_first != NULL;
+    bool hole = pcb->act->ooo_first != NULL;
     uint32_t before = pcb->rcv_nxt;
     tcp_receive_append(tcp, pcb, rx->b);
     rx->b = NULL;
@@ -144,11 +145,11 @@ static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
 static void text_early(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
     stats_count(tcp->stats, TG_C_tcp_out_of_order);
-    pcb->ooo_recent = rx->seq;
+    pcb->act->ooo_recent = rx->seq;
     tcp_ooo_insert(tcp, pcb, rx->b);
     rx->b = NULL;
-    if (pcb->dup_owed < TCP_DUP_THRESHOLD + 1) /* more tell the peer nothing that it acts on */
-        pcb->dup_owed++;
+    if (pcb->act->dup_owed < TCP_DUP_THRESHOLD + 1) /* more tell the peer nothing that it acts on */
+        pcb->act->dup_owed++;
     pcb->flags |= TCP_F_ACK_NOW; /* RFC 5681 s4.2 */
     tcp_mark_dirty(tcp, pcb);
 }
@@ -184,6 +185,6 @@ void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     else
         pcb->flags |= TCP_F_ACK_NOW;
     tcp_mark_dirty(tcp, pcb);
-    if (tcp_has(pcb, TCP_F_FIN_SEEN) && pcb->rcv_nxt == pcb->fin_seq)
+    if (tcp_has(pcb, TCP_F_FIN_SEEN) && pcb->rcv_nxt == pcb->act->fin_seq)
         fin_take(tcp, pcb, rx->now);
 }

@@ -185,7 +185,7 @@ static void permute(void **state, unsigned order[5], unsigned n)
             IN(t, .flags = A, .seq = 1 + 300 * order[i], .ack = 1, .len = 300);
         assert_int_equal(trace_info(t).unread, 1500);
         trace_read(t, 0, 1500);
-        assert_int_equal(trace_pcb(t)->ooo_count, 0);
+        assert_int_equal(trace_pcb(t)->act->ooo_count, 0);
         trace_end(t);
         return;
     }
@@ -226,7 +226,7 @@ static void all_overlaps_of_three(void **state)
         IN_BURST(t, {.flags = A, .seq = base + 1, .ack = 1, .len = 7});
         assert_int_equal(trace_info(t).unread, 7);
         trace_read(t, base, 7);
-        assert_int_equal(trace_pcb(t)->ooo_count, 0);
+        assert_int_equal(trace_pcb(t)->act->ooo_count, 0);
         base += 7;
         trace_skip(t);
     }
@@ -266,11 +266,12 @@ static void pieces_are_limited_and_the_farthest_goes(void **state)
     struct trace *t = established(state); /* ooo_segments_max 16 */
     for (unsigned i = 0; i < 40; i++)
         IN(t, .flags = A, .seq = 10001 + 1000 * (40 - i), .ack = 1, .len = 300);
-    assert_int_equal(trace_pcb(t)->ooo_count, 16);
-    assert_int_equal(trace_pcb(t)->ooo_first->seq - t->peer_iss, 11001); /* the nearest stayed */
+    assert_int_equal(trace_pcb(t)->act->ooo_count, 16);
+    assert_int_equal(trace_pcb(t)->act->ooo_first->seq - t->peer_iss,
+                     11001); /* the nearest stayed */
     assert_int_equal(node_counted(&t->node, TG_C_tcp_ooo_full), 24);
     IN(t, .flags = A, .seq = 100001, .ack = 1, .len = 300); /* farther than all: not taken */
-    assert_int_equal(trace_pcb(t)->ooo_count, 16);
+    assert_int_equal(trace_pcb(t)->act->ooo_count, 16);
     trace_skip(t);
     trace_end(t);
 }

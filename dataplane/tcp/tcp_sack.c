@@ -19,12 +19,12 @@ static void segment_mark_sacked(struct tcp_pcb *pcb, struct buf *b)
     if (b->flags & BUF_TX_LOST) {
         b->flags &= (uint16_t)~BUF_TX_LOST;
     } else {
-        tg_assert(pcb->pipe >= len);
-        pcb->pipe -= len;
+        tg_assert(pcb->act->pipe >= len);
+        pcb->act->pipe -= len;
     }
     b->flags |= BUF_TX_SACKED;
-    pcb->sacked += len;
-    pcb->delivered += len;
+    pcb->act->sacked += len;
+    pcb->act->delivered += len;
 }
 
 bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options)
@@ -35,7 +35,7 @@ bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_option
         const struct tcp_sack_block *block = &options->sack[i];
         if (!block_valid(pcb, block))
             continue;
-        for (struct buf *b = pcb->snd_first; b && b != pcb->snd_unsent; b = b->link) {
+        for (struct buf *b = pcb->act->snd_first; b && b != pcb->act->snd_unsent; b = b->link) {
             if (seq_le(block->right, b->seq))
                 break;
             /* Only segments that lie in the block as a whole. */
@@ -56,25 +56,26 @@ bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_option
 /* IsLost of RFC 6675 s4: more than (DupThresh - 1) segments' bytes above it are sacked. */
 bool tcp_sack_mark_lost(struct tcp_pcb *pcb)
 {
-    uint32_t above = pcb->sacked, enough = (TCP_DUP_THRESHOLD - 1) * (uint32_t)pcb->mss;
-    for (struct buf *b = pcb->snd_first; b && b != pcb->snd_unsent && above > enough; b = b->link) {
+    uint32_t above = pcb->act->sacked, enough = (TCP_DUP_THRESHOLD - 1) * (uint32_t)pcb->mss;
+    for (struct buf *b = pcb->act->snd_first; b && b != pcb->act->snd_unsent && above > enough;
+         b = b->link) {
         if (b->flags & BUF_TX_SACKED)
             above -= segment_len(b);
         else if (!(b->flags & BUF_TX_RETRANSMITTED))
             tcp_segment_mark_lost(pcb, b);
     }
-    return pcb->snd_first && pcb->snd_first->flags & BUF_TX_LOST;
+    return pcb->act->snd_first && pcb->act->snd_first->flags & BUF_TX_LOST;
 }
 
 void tcp_sack_forget(struct tcp_pcb *pcb)
 {
-    for (struct buf *b = pcb->snd_first; b && b != pcb->snd_unsent; b = b->link) {
+    for (struct buf *b = pcb->act->snd_first; b && b != pcb->act->snd_unsent; b = b->link) {
         if (!(b->flags & BUF_TX_SACKED))
             continue;
         b->flags &= (uint16_t)~BUF_TX_SACKED;
-        pcb->sacked -= segment_len(b);
-        pcb->delivered -= segment_len(b);
-        pcb->pipe += segment_len(b); /* until marked lost, by whoever has called */
+        pcb->act->sacked -= segment_len(b);
+        pcb->act->delivered -= segment_len(b);
+        pcb->act->pipe += segment_len(b); /* until marked lost, by whoever has called */
     }
-    tg_assert(pcb->sacked == 0);
+    tg_assert(pcb->act->sacked == 0);
 }

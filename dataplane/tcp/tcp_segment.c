@@ -12,27 +12,27 @@ void tcp_segment_append(struct tcp_pcb *pcb, struct buf *b)
     b->seq_end = b->seq + b->len;
     pcb->snd_end = b->seq_end;
     b->link = NULL;
-    if (pcb->snd_last)
-        pcb->snd_last->link = b;
+    if (pcb->act->snd_last)
+        pcb->act->snd_last->link = b;
     else
-        pcb->snd_first = b;
-    pcb->snd_last = b;
-    if (!pcb->snd_unsent)
-        pcb->snd_unsent = b;
-    pcb->snd_segments++;
+        pcb->act->snd_first = b;
+    pcb->act->snd_last = b;
+    if (!pcb->act->snd_unsent)
+        pcb->act->snd_unsent = b;
+    pcb->act->snd_segments++;
 }
 
 void tcp_segment_drop_first(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    struct buf *b = pcb->snd_first;
-    tg_assert(b && b != pcb->snd_unsent);
-    pcb->snd_first = b->link;
-    if (!pcb->snd_first)
-        pcb->snd_last = NULL;
-    if (pcb->snd_lost == b)
-        pcb->snd_lost = b->link != pcb->snd_unsent ? b->link : NULL;
+    struct buf *b = pcb->act->snd_first;
+    tg_assert(b && b != pcb->act->snd_unsent);
+    pcb->act->snd_first = b->link;
+    if (!pcb->act->snd_first)
+        pcb->act->snd_last = NULL;
+    if (pcb->act->snd_lost == b)
+        pcb->act->snd_lost = b->link != pcb->act->snd_unsent ? b->link : NULL;
     b->link = NULL;
-    pcb->snd_segments--;
+    pcb->act->snd_segments--;
     buf_unref(tcp->pool, b);
 }
 
@@ -56,17 +56,17 @@ static struct buf *segment_copy_part(struct tcp *tcp, const struct buf *b, uint3
 /* Put `with` in b's place; the queue's reference to b is dropped. */
 static void segment_replace(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, struct buf *with)
 {
-    struct buf **at = &pcb->snd_first;
+    struct buf **at = &pcb->act->snd_first;
     while (*at != b)
         at = &(*at)->link;
     *at = with;
     with->link = b->link;
-    if (pcb->snd_last == b)
-        pcb->snd_last = with;
-    if (pcb->snd_unsent == b)
-        pcb->snd_unsent = with;
-    if (pcb->snd_lost == b)
-        pcb->snd_lost = with;
+    if (pcb->act->snd_last == b)
+        pcb->act->snd_last = with;
+    if (pcb->act->snd_unsent == b)
+        pcb->act->snd_unsent = with;
+    if (pcb->act->snd_lost == b)
+        pcb->act->snd_lost = with;
     b->link = NULL;
     buf_unref(tcp->pool, b);
 }
@@ -99,8 +99,8 @@ bool tcp_segment_split(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, uint
     tcp_reservation_free(tcp, pcb); /* the queue's last may be another one now */
     rest->link = b->link;
     b->link = rest;
-    if (pcb->snd_last == b)
-        pcb->snd_last = rest;
-    pcb->snd_segments++;
+    if (pcb->act->snd_last == b)
+        pcb->act->snd_last = rest;
+    pcb->act->snd_segments++;
     return true;
 }

@@ -7,7 +7,7 @@
 
 tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    unsigned shift = pcb->backoff < 16 ? pcb->backoff : 16;
+    unsigned shift = pcb->act->backoff < 16 ? pcb->act->backoff : 16;
     tg_ns rto = pcb->rto << shift;
     return rto < tcp->config.rto_max ? rto : tcp->config.rto_max;
 }
@@ -15,23 +15,23 @@ tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb)
 void tcp_deadline_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns at)
 {
     tg_assert(at != 0 && !tcp_has(pcb, TCP_F_DETACHED));
-    pcb->deadline[kind] = at;
-    if (!timer_armed(&pcb->timer) || at < pcb->timer.deadline)
-        timer_arm(tcp->wheel, &pcb->timer, at);
+    pcb->act->deadline[kind] = at;
+    if (!timer_armed(&pcb->act->timer) || at < pcb->act->timer.deadline)
+        timer_arm(tcp->wheel, &pcb->act->timer, at);
 }
 
 /* SYN or SYN-ACK without an answer (RFC 9293 s3.10.8; RFC 1122 s4.2.3.5 for giving up). */
 static void syn_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    if (pcb->retries >= tcp->config.syn_retries) {
+    if (pcb->act->retries >= tcp->config.syn_retries) {
         stats_count(tcp->stats, TG_C_tcp_timed_out);
         if (pcb->state == TCP_S_SYN_SENT)
             stats_count(tcp->stats, TG_C_tcp_connect_failed);
         tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
         return;
     }
-    pcb->retries++;
-    pcb->backoff++;
+    pcb->act->retries++;
+    pcb->act->backoff++;
     pcb->flags |= TCP_F_SYN_WISH | TCP_F_SYN_LOST;
     tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
     tcp_mark_dirty(tcp, pcb);
@@ -42,7 +42,7 @@ static bool retries_spent(const struct tcp *tcp, const struct tcp_pcb *pcb)
     unsigned limit = tcp->config.retries;
     if (tcp_has(pcb, TCP_F_ORPHAN) && limit > TCP_ORPHAN_RETRIES)
         limit = TCP_ORPHAN_RETRIES; /* nobody waits for it: a peer must not hold it for long */
-    return pcb->retries >= limit;
+    return pcb->act->retries >= limit;
 }
 
 static void retransmit_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
@@ -58,7 +58,7 @@ static void retransmit_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
         return;
     }
-    pcb->retries++;
+    pcb->act->retries++;
     tcp_loss_on_timeout(tcp, pcb, now);
 }
 
@@ -73,8 +73,8 @@ static void persist_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
         return;
     }
-    pcb->retries++;
-    pcb->backoff++;
+    pcb->act->retries++;
+    pcb->act->backoff++;
     pcb->flags |= pcb->snd_wnd ? TCP_F_OVERRIDE : TCP_F_PROBE;
     tcp_deadline_set(tcp, pcb, TCP_D_PERSIST, now + tcp_rto(tcp, pcb));
     tcp_mark_dirty(tcp, pcb);
@@ -118,31 +118,31 @@ static tg_ns deadline_earliest(const struct tcp_pcb *pcb)
 {
     tg_ns earliest = 0;
     for (unsigned kind = 0; kind < TCP_D_KINDS; kind++)
-        if (pcb->deadline[kind] && (!earliest || pcb->deadline[kind] < earliest))
-            earliest = pcb->deadline[kind];
+        if (pcb->act->deadline[kind] && (!earliest || pcb->act->deadline[kind] < earliest))
+            earliest = pcb->act->deadline[kind];
     return earliest;
 }
 
 static void timer_fired(struct timer *timer, void *arg, tg_ns now)
 {
     struct tcp *tcp = arg;
-    struct tcp_pcb *pcb = tg_container_of(timer, struct tcp_pcb, timer);
+    struct tcp_pcb *pcb = tg_container_of(timer, struct tcp_active, timer)->pcb;
     uint32_t generation = pcb->generation;
     tcp->now = now;
     for (unsigned kind = 0; kind < TCP_D_KINDS; kind++) {
-        if (!pcb->deadline[kind] || pcb->deadline[kind] > now)
+        if (!pcb->act->deadline[kind] || pcb->act->deadline[kind] > now)
             continue;
-        pcb->deadline[kind] = 0;
+        pcb->act->deadline[kind] = 0;
         deadline_passed(tcp, pcb, (enum tcp_deadline)kind, now);
         if (pcb->generation != generation || tcp_has(pcb, TCP_F_DETACHED))
             return; /* over */
     }
     tg_ns earliest = deadline_earliest(pcb);
     if (earliest)
-        timer_arm(tcp->wheel, &pcb->timer, earliest);
+        timer_arm(tcp->wheel, &pcb->act->timer, earliest);
 }
 
 void tcp_timer_init(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    timer_init(&pcb->timer, timer_fired, tcp);
+    timer_init(&pcb->act->timer, timer_fired, tcp);
 }

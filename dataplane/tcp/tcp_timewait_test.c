@@ -137,7 +137,7 @@ static void a_fast_sender_reopens_above_what_it_sent(void **state)
 {
     struct trace *t = trace_start(state);
     trace_accept(t, (struct seg){.mss = 1000, .wscale_plus_1 = 8});
-    trace_pcb(t)->cwnd = 1u << 29;
+    trace_pcb(t)->act->cwnd = 1u << 29;
     uint32_t at = 0;
     for (unsigned i = 0; i < 60; i++) { /* 3 MB in no time: faster than the ISN clock's 250 KB/s */
         trace_write(t, at, 50000);

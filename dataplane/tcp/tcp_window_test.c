@@ -80,7 +80,7 @@ static void a_shut_window_is_probed(void **state)
     assert_int_equal(node_counted(&t->node, TG_C_tcp_zero_window_probes), 6);
     IN(t, .flags = A, .seq = 1, .ack = 1, .win = 1000);
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
-    assert_int_equal(trace_pcb(t)->backoff, 0);
+    assert_int_equal(trace_pcb(t)->act->backoff, 0);
     trace_end(t);
 }
 

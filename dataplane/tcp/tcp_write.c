@@ -17,7 +17,7 @@ static uint32_t pcb_writable(const struct tcp *tcp, const struct tcp_pcb *pcb)
     uint32_t queued = pcb->snd_end - pcb->snd_una, unsent = pcb->snd_end - pcb->snd_nxt;
     uint32_t unsent_max = 2 * tcp->config.unsent_low;
     if (!pcb_may_write(pcb) || queued >= tcp->config.send_buffer_max || unsent >= unsent_max ||
-        pcb->snd_segments >= tcp->segments_max)
+        (pcb->act && pcb->act->snd_segments >= tcp->segments_max))
         return 0;
     return u32_min(tcp->config.send_buffer_max - queued, unsent_max - unsent);
 }
@@ -31,7 +31,7 @@ uint32_t tcp_writable(const struct tcp *tcp, tcp_handle h)
 /* Bytes that the last segment can still take, 0 when it has left or has a FIN. */
 static uint32_t tail_room(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    const struct buf *tail = pcb->snd_unsent ? pcb->snd_last : NULL;
+    const struct buf *tail = pcb->act->snd_unsent ? pcb->act->snd_last : NULL;
     if (!tail || tail->flags & BUF_TX_FIN || !segment_writable(tcp, tail) || tail->len >= pcb->mss)
         return 0;
     return u32_min(buf_tailroom(tail), pcb->mss - tail->len);
@@ -39,8 +39,21 @@ static uint32_t tail_room(const struct tcp *tcp, const struct tcp_pcb *pcb)
 
 static void tail_extend(struct tcp_pcb *pcb, uint32_t n)
 {
-    pcb->snd_last->seq_end += n;
+    pcb->act->snd_last->seq_end += n;
     pcb->snd_end += n;
+}
+
+/* The connection of a handle, awake; TG_STALE, TG_AGAIN: nothing to wake it with, WRITABLE follows. */
+static enum tg_err writer_find(struct tcp *tcp, tcp_handle h, struct tcp_pcb **found)
+{
+    struct tcp_pcb *pcb = *found = tcp_pcb_find(tcp, h);
+    if (!pcb)
+        return TG_STALE;
+    if (tcp_wake(tcp, pcb))
+        return TG_OK;
+    pcb->flags |= TCP_F_WANT_WRITE;
+    tcp_wait_in_line(tcp, pcb);
+    return TG_AGAIN;
 }
 
 /* No frame: the wish makes WRITABLE come, by the clock when nothing else moves. */
@@ -52,9 +65,10 @@ static void writer_starved(struct tcp *tcp, struct tcp_pcb *pcb)
 
 enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_room *room)
 {
-    struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    if (!pcb)
-        return TG_STALE;
+    struct tcp_pcb *pcb;
+    enum tg_err err = writer_find(tcp, h, &pcb);
+    if (err != TG_OK)
+        return err;
     if (pcb_writable(tcp, pcb) == 0) {
         pcb->flags |= TCP_F_WANT_WRITE;
         return TG_AGAIN;
@@ -63,33 +77,33 @@ enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_r
     tcp_reservation_free(tcp, pcb);
     uint32_t len = tail_room(tcp, pcb);
     if (len >= min && len > 0) {
-        pcb->reserved = pcb->snd_last;
+        pcb->act->reserved = pcb->act->snd_last;
     } else {
-        pcb->reserved = buf_alloc(tcp->pool);
-        if (!pcb->reserved) {
+        pcb->act->reserved = buf_alloc(tcp->pool);
+        if (!pcb->act->reserved) {
             writer_starved(tcp, pcb);
             return TG_NO_MEMORY;
         }
-        len = u32_min(buf_tailroom(pcb->reserved), pcb->mss);
+        len = u32_min(buf_tailroom(pcb->act->reserved), pcb->mss);
     }
-    *room = (struct span_room){pcb->reserved->data + pcb->reserved->len, len};
+    *room = (struct span_room){pcb->act->reserved->data + pcb->act->reserved->len, len};
     return TG_OK;
 }
 
 void tcp_commit(struct tcp *tcp, tcp_handle h, size_t n)
 {
     struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    if (!pcb)
+    if (!pcb || !pcb->act) /* asleep: nothing was reserved */
         return;
-    struct buf *b = pcb->reserved;
+    struct buf *b = pcb->act->reserved;
     if (n == 0 || !b) {
         tg_assert(n == 0 || !pcb_may_write(pcb)); /* committed in another turn than reserved */
         tcp_reservation_free(tcp, pcb);
         return;
     }
-    pcb->reserved = NULL;
+    pcb->act->reserved = NULL;
     buf_put(b, (uint16_t)n);
-    if (b == pcb->snd_last)
+    if (b == pcb->act->snd_last)
         tail_extend(pcb, (uint32_t)n);
     else
         tcp_segment_append(pcb, b);
@@ -101,7 +115,7 @@ void tcp_commit(struct tcp *tcp, tcp_handle h, size_t n)
 static size_t write_piece(struct tcp *tcp, struct tcp_pcb *pcb, struct span bytes)
 {
     uint32_t room = tail_room(tcp, pcb);
-    struct buf *b = pcb->snd_last;
+    struct buf *b = pcb->act->snd_last;
     if (!room) {
         b = buf_alloc(tcp->pool);
         if (!b)
@@ -110,7 +124,7 @@ static size_t write_piece(struct tcp *tcp, struct tcp_pcb *pcb, struct span byte
     }
     size_t n = bytes.len < room ? bytes.len : room;
     memcpy(buf_put(b, (uint16_t)n), bytes.data, n);
-    if (b == pcb->snd_last)
+    if (b == pcb->act->snd_last)
         tail_extend(pcb, (uint32_t)n);
     else
         tcp_segment_append(pcb, b);
@@ -119,8 +133,8 @@ static size_t write_piece(struct tcp *tcp, struct tcp_pcb *pcb, struct span byte
 
 size_t tcp_write(struct tcp *tcp, tcp_handle h, struct span bytes)
 {
-    struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    if (!pcb || bytes.len == 0)
+    struct tcp_pcb *pcb;
+    if (bytes.len == 0 || writer_find(tcp, h, &pcb) != TG_OK)
         return 0;
     tcp_reservation_free(tcp, pcb);
     size_t taken = 0;
@@ -178,9 +192,10 @@ static bool frame_copy(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b
 
 enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b)
 {
-    struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
-    if (!pcb)
-        return TG_STALE;
+    struct tcp_pcb *pcb;
+    enum tg_err err = writer_find(tcp, h, &pcb);
+    if (err != TG_OK)
+        return err;
     if (pcb_writable(tcp, pcb) == 0) {
         pcb->flags |= TCP_F_WANT_WRITE;
         return TG_AGAIN;
@@ -192,7 +207,7 @@ enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b)
         return TG_OK;
     }
     if (len < BUF_COPY_BELOW && !b->next && len <= tail_room(tcp, pcb)) {
-        memcpy(buf_put(pcb->snd_last, (uint16_t)len), b->data, len);
+        memcpy(buf_put(pcb->act->snd_last, (uint16_t)len), b->data, len);
         tail_extend(pcb, len);
         buf_unref(tcp->pool, b);
     } else if (frame_usable(tcp, pcb, b)) {
@@ -213,6 +228,6 @@ void tcp_cork(struct tcp *tcp, tcp_handle h, bool corked)
     if (!pcb || tcp_has(pcb, TCP_F_CORK) == corked)
         return;
     pcb->flags ^= TCP_F_CORK;
-    if (!corked && pcb->snd_unsent)
+    if (!corked && pcb->act && pcb->act->snd_unsent)
         tcp_mark_dirty(tcp, pcb);
 }

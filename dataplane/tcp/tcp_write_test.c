@@ -39,7 +39,7 @@ static void unsent_bytes_are_limited_and_writable_comes_back(void **state)
     node_turn(&t->node); /* ten segments leave */
     node_expect_no_event(&t->node);
     assert_int_equal(trace_info(t).unsent, 55536);
-    trace_pcb(t)->cwnd = 40000;
+    trace_pcb(t)->act->cwnd = 40000;
     tcp_mark_dirty(t->node.tcp, trace_pcb(t));
     node_turn(&t->node);
     node_expect_event(&t->node, TCP_EV_WRITABLE);
@@ -56,7 +56,7 @@ static void the_send_buffer_is_limited(void **state)
     c.send_buffer_max = 20000;
     struct trace *t = trace_new(&c, trace_is6(state));
     trace_accept(t, (struct seg){.mss = MSS, .wscale_plus_1 = 8});
-    trace_pcb(t)->cwnd = 100000;
+    trace_pcb(t)->act->cwnd = 100000;
     uint8_t *bytes = malloc(30000);
     stream_fill(bytes, 0, 30000);
     assert_int_equal(tcp_write(t->node.tcp, t->h, span_make(bytes, 30000)), 20000);
@@ -77,7 +77,7 @@ static void the_send_buffer_is_limited(void **state)
 static void frames_in_the_queue_are_limited(void **state)
 {
     struct trace *t = established(state);
-    trace_pcb(t)->cwnd = 1000000;
+    trace_pcb(t)->act->cwnd = 1000000;
     unsigned before = t->node.pool.outstanding, n = 0;
     while (tcp_writable(t->node.tcp, t->h) && n < 100000) {
         trace_write(t, n++, 1); /* leaves at once */
@@ -191,7 +191,7 @@ static void a_frame_leaves_without_a_copy(void **state)
     uint8_t *payload = b->data;
     unsigned before = t->node.pool.outstanding;
     assert_int_equal(tcp_send_buf(t->node.tcp, t->h, b), TG_OK);
-    assert_ptr_equal(trace_pcb(t)->snd_first, b);
+    assert_ptr_equal(trace_pcb(t)->act->snd_first, b);
     node_turn(&t->node);
     struct buf *out;
     assert_int_equal(net_take(t->node.net, &out, 1), 1);
@@ -383,7 +383,7 @@ static void a_taken_frame_is_sent_on(void **state)
         struct buf *taken = tcp_take(t->node.tcp, t->h, trace_info(t).mss);
         assert_ptr_equal(taken, b);
         assert_int_equal(tcp_send_buf(t->node.tcp, t->h, taken), TG_OK);
-        assert_ptr_equal(trace_pcb(t)->snd_last, b); /* in its own frame */
+        assert_ptr_equal(trace_pcb(t)->act->snd_last, b); /* in its own frame */
     }
     trace_collect(t);
     for (unsigned i = 0; i < 3; i++)

@@ -365,7 +365,7 @@ static void handshakes(struct world *w, uint8_t how)
             tg_assert(tcp_get_info(w->tcp, h, &info) == TG_OK);
         t = i == 1 ? info.tuple : tuple_of(w, how >> 3 & 1);
         uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
-        uint32_t ack = i == 0 ? 0 : tcp_pcb_at(w->tcp, flow)->iss + 1;
+        uint32_t ack = i == 0 ? 0 : tcp_pcb_at(w->tcp, flow)->act->iss + 1;
         o.has_mss = o.has_mss && i < 2;
         if (i == 2)
             o.sack_permitted = o.has_wscale = false;
