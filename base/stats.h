@@ -72,6 +72,8 @@
     X(steer_punt, "packets given to the kernel")                                                   \
     X(steer_rst, "packets answered with RST")                                                      \
     X(steer_drop, "drop: nobody's")                                                                \
+    X(steer_hash_wrong, "ports whose RSS hash is not ours: software hashes")                       \
+    X(steer_hash_misplaced, "frames of the trial that RSS gave to the wrong worker")               \
     X(steer_by_bucket, "strangers' packets: node found by the bucket table")                       \
     X(steer_by_timestamp, "strangers' packets: owner found by the timestamp that it echoes")       \
     X(steer_by_sequence, "strangers' packets: site found by the sequence number")                  \

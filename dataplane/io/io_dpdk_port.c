@@ -253,6 +253,23 @@ static void io_port_plan(struct io_port *port, const struct io_config *config, u
     }
 }
 
+/* Entry i of a port's redirection table to the queue of the worker that steer means: (hash & 127) % queues. A
+ * table of fewer than 128 entries cannot say that for every count of queues; then, and where the port keeps
+ * its own, steer finds out by looking (steer_hash.h) and hands over. */
+static void io_port_spread(const struct io_port *port, uint16_t entries)
+{
+    struct rte_eth_rss_reta_entry64 table[RTE_ETH_RSS_RETA_SIZE_512 / RTE_ETH_RETA_GROUP_SIZE];
+    if (!port->caps.rss || entries > RTE_ETH_RSS_RETA_SIZE_512)
+        return;
+    memset(table, 0, sizeof table);
+    for (unsigned i = 0; i < entries; i++) {
+        struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+        group->mask |= 1ull << i % RTE_ETH_RETA_GROUP_SIZE;
+        group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)((i & 127) % port->caps.queues);
+    }
+    (void)rte_eth_dev_rss_reta_update(port->id, table, entries);
+}
+
 static enum tg_err io_port_open(struct io_host *host, const struct io_config *config,
                                 unsigned index, char problem[256])
 {
@@ -286,6 +303,7 @@ static enum tg_err io_port_open(struct io_host *host, const struct io_config *co
         return io_problem(problem, TG_SYSTEM, "port %s does not %s: %s", device, step,
                           rte_strerror(-bad));
     port->in_use = true;
+    io_port_spread(port, info.reta_size);
     (void)rte_eth_promiscuous_enable(
         port->id); /* our addresses' multicast groups; wire checks MACs */
     struct rte_ether_addr mac;

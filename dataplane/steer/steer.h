@@ -29,9 +29,10 @@ struct steer {
     const struct toeplitz *toeplitz;
     struct stats *stats;
     unsigned worker, workers;
-    uint16_t node_slot;  /* this node's owner slot */
-    bool spread_by_port; /* the port's RSS already chose the worker: keep what arrives */
-    bool exception;      /* what comes by port 0 and is not ours goes to the kernel */
+    uint16_t node_slot; /* this node's owner slot */
+    bool
+        spread_by_port; /* the port's RSS already chose the worker (steer_hash.h): keep what arrives */
+    bool exception;     /* what comes by port 0 and is not ours goes to the kernel */
 
     /* In a fleet; fleet NULL: there is none, and the rest is not looked at. `owners` is then the table
      * that the fleet was built from. */

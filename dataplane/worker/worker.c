@@ -162,6 +162,8 @@ bool worker_poll(struct worker *w, int64_t wall_offset_ns)
 
     w->steer.wall_offset_ns = wall_offset_ns;
     n = filter_burst(&w->filter, burst, n, now); /* the dropped never reach tcp */
+    steer_hash_check(&w->hash, burst, n);
+    w->steer.spread_by_port = steer_hash_places(&w->hash);
     steer_burst(&w->steer, burst, n, now);
     n = worker_sort(w, burst, n, now); /* the foreign go to their core or node */
     tcp_input(w->tcp, burst, n, now);

@@ -83,13 +83,17 @@ static void worker_build_steer(struct worker *w)
     const uint64_t key[2] = {worker_secret(&w->config, 6), worker_secret(&w->config, 7)};
     rate = rate ? rate : WORKER_STRANGERS;
     steer_limits_init(&w->limits, rate, rate / 10 + 1, key);
+    w->hash = (struct steer_hash){.toeplitz = w->config.toeplitz,
+                                  .stats = w->stats,
+                                  .worker = w->config.index,
+                                  .workers = w->config.workers,
+                                  .spread = io_caps(w->io, 0)->rss};
     w->steer = (struct steer){.net = w->net,
                               .toeplitz = w->config.toeplitz,
                               .stats = w->stats,
                               .worker = w->config.index,
                               .workers = w->config.workers,
                               .node_slot = w->config.node_slot,
-                              .spread_by_port = io_caps(w->io, 0)->rss,
                               .exception = w->config.exception != NULL,
                               .limits = &w->limits,
                               .claim = worker_claim,

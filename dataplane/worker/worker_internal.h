@@ -5,6 +5,7 @@
 #ifndef DATAPLANE_WORKER_WORKER_INTERNAL_H
 #define DATAPLANE_WORKER_WORKER_INTERNAL_H
 
+#include "steer/steer_hash.h"
 #include "worker/worker.h"
 #include <stdatomic.h>
 
@@ -15,6 +16,7 @@ struct worker {
     struct buf_pool *pool;
     struct stats *stats;
     struct filter filter;
+    struct steer_hash hash;
     struct steer steer;
     struct exception exception;
     struct fleet fleets[2]; /* one in force, one for the next table */
