@@ -5,6 +5,7 @@
 #   release   build/         what runs
 #   debug     build-debug/
 #   asan      build-asan/    address and undefined behaviour sanitizers: unit tests, simulator
+#   coverage  build-coverage/ gcov: scripts/test coverage
 #   fuzz      build-fuzz/    clang, libFuzzer
 #   xdp       build-xdp/     what runs, without DPDK: AF_XDP and a program in the driver
 #
@@ -22,9 +23,10 @@ build_options() {
     release) echo --buildtype=release ;;
     debug) echo --buildtype=debug ;;
     asan) echo --buildtype=debugoptimized -Db_sanitize=address,undefined ;;
+    coverage) echo --buildtype=debug -Db_coverage=true -Doptimization=1 ;;
     fuzz) echo --buildtype=debugoptimized -Dfuzz=true ;;
     xdp) echo --buildtype=release -Dio=xdp ;;
-    *) ui_fail "there is no build named $1 (release, debug, asan, fuzz, xdp)" ;;
+    *) ui_fail "there is no build named $1 (release, debug, asan, coverage, fuzz, xdp)" ;;
     esac
 }
 

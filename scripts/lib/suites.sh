@@ -25,6 +25,22 @@ suite_unit() {
     suites_python "$script" "$(build_dir asan)"
 }
 
+# The branches of the TCP stack that unit tests, simulator and scripts take: 90 % at least.
+suite_coverage() {
+    local dir name targets='' commands=()
+    dir=$(build_dir coverage)
+    build_refresh coverage
+    for name in "$root"/dataplane/tcp/*_test.c; do
+        name=$(basename "$name" .c)
+        targets+=" $name"
+        commands+=("$dir/$name")
+    done
+    commands+=("$dir/tests/sim/tidegate-sim --seeds 60")
+    # shellcheck disable=SC2086 # one word per target
+    build_ninja coverage $targets tests/sim/tidegate-sim
+    suites_python "$root/scripts/lib/suite_coverage.py" "$dir" dataplane/tcp 90 "${commands[@]}"
+}
+
 # suite_fuzz SECONDS
 suite_fuzz() {
     local script=$root/scripts/lib/suite_fuzz.py
