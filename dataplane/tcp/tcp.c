@@ -82,6 +82,10 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     tcp->waiting_first = tcp->waiting_last = TCP_INDEX_NONE;
     tcp->rcv_scale = window_scale_for(tcp->config.receive_window_max);
     tcp->segments_max = tcp->config.send_buffer_max / FRAME_CHARGE + 32;
+    if (!tcp_settings_init(tcp)) {
+        free(tcp);
+        return TG_BAD_CONFIG;
+    }
     prng_seed(&tcp->prng, config->seed);
     tcp_cookie_init(tcp);
     tcp->next_port = (uint16_t)prng_below(&tcp->prng, 16384);
@@ -224,7 +228,7 @@ struct tcp_pcb *tcp_pcb_new(struct tcp *tcp)
     generation_next(pcb);
     pcb->flags = TCP_F_DETACHED;
     pcb->rto = TCP_RTO_INITIAL;
-    pcb->congestion = &tcp_cubic;
+    pcb->congestion = tcp_congestion_of((enum tcp_congestion_id)tcp->settings[0].congestion);
     if (tcp_active_take(tcp, pcb))
         return pcb;
     pool_give(&tcp->pcbs, pcb);
@@ -319,6 +323,7 @@ void tcp_pcb_free(struct tcp *tcp, struct tcp_pcb *pcb)
     if (pcb->state != TCP_S_CLOSED)
         tcp_state_set(tcp, pcb, TCP_S_CLOSED);
     generation_next(pcb);
+    tcp_settings_use(tcp, &pcb->settings, 0);
     if (pcb->act)
         tcp_active_give(tcp, pcb);
     pool_give(&tcp->pcbs, pcb);
@@ -355,10 +360,11 @@ void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     if (!tcp_has(pcb, TCP_F_WANT_WRITE) || tcp_has(pcb, TCP_F_ORPHAN))
         return;
-    if (pcb->snd_end - pcb->snd_nxt > tcp->config.unsent_low)
+    const struct tcp_settings *settings = tcp_settings_of(tcp, pcb);
+    if (pcb->snd_end - pcb->snd_nxt > settings->unsent_low)
         return;
     /* Room for a quarter at least, so that a slow peer does not cost an event per segment. */
-    if (pcb->snd_end - pcb->snd_una > tcp->config.send_buffer_max / 4 * 3 ||
+    if (pcb->snd_end - pcb->snd_una > settings->send_buffer / 4 * 3 ||
         pcb->act->snd_segments > tcp->segments_max / 4 * 3)
         return;
     if (pcb->state != TCP_S_ESTABLISHED && pcb->state != TCP_S_CLOSE_WAIT)

@@ -74,6 +74,10 @@ struct tcp_config {
     tg_ns msl;              /* TIME-WAIT lasts 2 of them; 0: 30 s */
     tg_ns rto_min, rto_max; /* 0: 200 ms, 120 s */
     unsigned syn_retries, retries; /* 0: 6, 15 (RFC 1122 R2) */
+    /* What a connection starts with, by tcp_set_option's names and units; 0: the default given there. */
+    bool nagle, keepalive;
+    uint32_t keep_idle_ms, keep_interval_ms, keep_count, user_timeout_ms;
+    uint32_t congestion; /* enum tcp_congestion_id */
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
     uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);
@@ -219,11 +223,56 @@ enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b);
 /* Corked, only full segments leave; uncork sends the rest. The cork is per connection, off at start. */
 void tcp_cork(struct tcp *tcp, tcp_handle h, bool corked);
 
+/* --- knobs of one connection ------------------------------------------------------------------- */
+
+enum tcp_congestion_id { TCP_CC_CUBIC, TCP_CC_NEWRENO, TCP_CC_COUNT };
+
+/* Values are unsigned; switches take 0 or 1. */
+enum tcp_option_name {
+    /* Switch, off: a short segment waits while another short one is unacknowledged (RFC 9293 s3.7.4, with
+     * Minshall's change as Linux has it: full segments in flight do not hold it back). */
+    TCP_OPT_NAGLE,
+    TCP_OPT_CORK,          /* switch, off: tcp_cork's */
+    TCP_OPT_KEEPALIVE,     /* switch, off (RFC 9293 s3.8.4): probe a silent peer */
+    TCP_OPT_KEEP_IDLE,     /* ms of silence before the first probe: 1 .. 2^31-1, 7,200,000 */
+    TCP_OPT_KEEP_INTERVAL, /* ms between probes, likewise, 75,000 */
+    TCP_OPT_KEEP_COUNT,    /* unanswered probes that end the connection: 1 .. 127, 9 */
+    /* ms that written bytes may remain unacknowledged, or unsent for want of window, before the connection
+     * ends with TG_TIMEOUT; with keepalive also the longest silence of a peer that is probed. Below
+     * 2^31; 0, the default: the retransmissions decide (RFC 9293 s3.9.1; local use of RFC 5482). */
+    TCP_OPT_USER_TIMEOUT,
+    TCP_OPT_NOTSENT_LOWAT, /* bytes, as tcp_config.unsent_low: 4,096 .. 2^30-1 */
+    TCP_OPT_QUICKACK,   /* 1: acknowledge at once for the next 16 segments; 0: delay from now on */
+    TCP_OPT_CONGESTION, /* enum tcp_congestion_id; starts afresh with the window that there is */
+    TCP_OPT_MSS, /* bytes: largest segment that we offer and send, 272 .. 65,535; 0: no cap. A
+                             * connection's never grows again */
+    TCP_OPT_RECEIVE_WINDOW, /* bytes: 2,048 .. receive_window_max. The edge never moves back */
+    TCP_OPT_SEND_BUFFER,    /* bytes: 4,096 .. send_buffer_max */
+    /* Switch, on: tcp_close while bytes are unread sends RST, so that the peer learns that nobody will read
+     * them (RFC 9293 s3.6.1, SHLD-3; RFC 2525 s2.17). Off: it drops them and sends FIN. Bytes that come
+     * after tcp_close are answered with RST in either case. */
+    TCP_OPT_RESET_UNREAD,
+    TCP_OPT_COUNT,
+};
+/* Change or ask one. Right after tcp_connect (before tcp_output) it counts for the SYN too. TG_STALE;
+ * TG_BAD_CONFIG: no such name or a value out of range, nothing changed; TG_FULL: connections have too many
+ * different settings (255). TG_AGAIN: the connection sleeps and could not be woken (CORK, QUICKACK,
+ * CONGESTION). */
+enum tg_err tcp_set_option(struct tcp *tcp, tcp_handle h, enum tcp_option_name name,
+                           uint64_t value);
+enum tg_err tcp_get_option(const struct tcp *tcp, tcp_handle h, enum tcp_option_name name,
+                           uint64_t *value);
+/* The same for the connections that a listener will accept; they take it when they become established.
+ * TG_NOT_FOUND: nobody listens. CORK and QUICKACK are not a listener's. */
+enum tg_err tcp_set_listen_option(struct tcp *tcp, uint16_t port, enum tcp_option_name name,
+                                  uint64_t value);
+
 /* --- closing ---------------------------------------------------------------------------------- */
 
 /* No more writing: FIN after what is queued (half-close). Idempotent. */
 void tcp_shutdown(struct tcp *tcp, tcp_handle h);
-/* Orderly: FIN after what is queued; later bytes from the peer are answered with RST; the handle is dead for the user
+/* Orderly: FIN after what is queued (RST at once when the user has left bytes unread, see
+ * TCP_OPT_RESET_UNREAD); later bytes from the peer are answered with RST; the handle is dead for the user
  * at once and no further event comes. The connection goes on by itself until TIME-WAIT. */
 void tcp_close(struct tcp *tcp, tcp_handle h);
 /* RST now; queues freed; the handle is dead. */

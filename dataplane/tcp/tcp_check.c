@@ -209,5 +209,7 @@ const char *tcp_check(const struct tcp *tcp)
             return wrong;
     }
     const char *wrong = tcp_waiting_check(tcp);
+    if (!wrong)
+        wrong = tcp_settings_check(tcp);
     return wrong ? wrong : tcp_timewait_check(tcp);
 }

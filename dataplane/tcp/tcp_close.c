@@ -43,7 +43,8 @@ void tcp_close(struct tcp *tcp, tcp_handle h)
         tcp_pcb_free(tcp, pcb);
         return;
     }
-    if (pcb_opening(pcb)) {
+    bool unread = tcp_unread(tcp, h) && tcp_switched(tcp, pcb, TCP_OPT_RESET_UNREAD);
+    if (pcb_opening(pcb) || unread) {
         tcp_abort(tcp, h);
         return;
     }

@@ -181,9 +181,24 @@ static void text_after_close_is_reset(void **state)
     trace_end(t);
 }
 
-static void unread_text_goes_with_the_handle(void **state)
+/* RFC 9293 s3.6.1, SHLD-3; RFC 2525 s2.17. */
+static void a_close_with_unread_text_is_a_reset(void **state)
 {
     struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    trace_skip(t);
+    tcp_close(t->node.tcp, t->h);
+    trace_collect(t);
+    OUT(t, .flags = R | A, .seq = 1, .ack = 1001);
+    node_expect_no_event(&t->node);
+    assert_int_equal(connections(t) + time_waits(t), 0);
+    trace_end(t);
+}
+
+static void unread_text_may_go_with_the_handle(void **state)
+{
+    struct trace *t = established(state);
+    assert_int_equal(tcp_set_option(t->node.tcp, t->h, TCP_OPT_RESET_UNREAD, 0), TG_OK);
     IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
     IN(t, .flags = A, .seq = 5001, .ack = 1, .len = 1000);
     trace_skip(t);
@@ -370,7 +385,8 @@ int main(void)
         BOTH(a_lost_fin_is_sent_again),
         BOTH(a_closed_handle_is_dead_at_once),
         BOTH(text_after_close_is_reset),
-        BOTH(unread_text_goes_with_the_handle),
+        BOTH(a_close_with_unread_text_is_a_reset),
+        BOTH(unread_text_may_go_with_the_handle),
         BOTH(an_orphan_does_not_wait_for_ever_in_fin_wait_2),
         BOTH(closing_in_fin_wait_2_starts_its_clock),
         BOTH(an_orphan_gives_up_early),

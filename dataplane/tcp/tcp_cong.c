@@ -178,3 +178,13 @@ const struct tcp_congestion tcp_cubic = {
     .congested = cubic_congested,
     .idle = cubic_idle,
 };
+
+const struct tcp_congestion *tcp_congestion_of(enum tcp_congestion_id id)
+{
+    static const struct tcp_congestion *const all[TCP_CC_COUNT] = {
+        [TCP_CC_CUBIC] = &tcp_cubic,
+        [TCP_CC_NEWRENO] = &tcp_newreno,
+    };
+    tg_assert((unsigned)id < TCP_CC_COUNT);
+    return all[id];
+}

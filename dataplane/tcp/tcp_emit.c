@@ -47,7 +47,7 @@ uint32_t tcp_timestamp(uint32_t ts_offset, tg_ns now)
 /* Largest window that the 16-bit field can tell this peer. */
 static uint32_t window_max(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    return u32_min(tcp->config.receive_window_max, 65535u << pcb->rcv_scale);
+    return u32_min(tcp_settings_of(tcp, pcb)->receive_window, 65535u << pcb->rcv_scale);
 }
 
 /* Where the buffer ends; out-of-order bytes lie below it and are not charged twice. */
@@ -134,6 +134,13 @@ bool tcp_emit_ack(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, tg_ns now)
     return true;
 }
 
+static uint16_t mss_offered(const struct tcp *tcp, const struct tcp_pcb *pcb)
+{
+    uint16_t mss = tcp_mss_offer(tcp, &pcb->tuple.remote, pcb->mtu);
+    uint16_t cap = tcp_settings_of(tcp, pcb)->mss_max;
+    return cap && cap < mss ? cap : mss;
+}
+
 bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     struct buf *b = buf_alloc(tcp->pool);
@@ -142,7 +149,7 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     bool answer = pcb->state == TCP_S_SYN_RECEIVED;
     struct tcp_options o = {
         .has_mss = true,
-        .mss = tcp_mss_offer(tcp, &pcb->tuple.remote, pcb->mtu),
+        .mss = mss_offered(tcp, pcb),
         .has_wscale = !answer || tcp_has(pcb, TCP_F_WSCALE),
         .wscale = tcp->rcv_scale,
         .has_timestamps = !answer || tcp_has(pcb, TCP_F_TIMESTAMPS),
@@ -154,7 +161,8 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
                        .seq = pcb->act->iss,
                        .ack = answer ? pcb->rcv_nxt : 0,
                        .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
-                       .window = (uint16_t)u32_min(tcp->config.receive_window_max, 65535)};
+                       .window =
+                           (uint16_t)u32_min(tcp_settings_of(tcp, pcb)->receive_window, 65535)};
     h.option_bytes = (uint8_t)tcp_options_emit(&o, h.options, TCP_OPTIONS_MAX);
     header_send(tcp, b, &h, now);
     return true;
@@ -223,6 +231,8 @@ bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns 
         stats_count(tcp->stats, TG_C_tcp_retransmits);
     struct header h = header_make(tcp, pcb, b->seq, flags, payload, now);
     segment_record(pcb, b, now);
+    if (payload < pcb->mss)
+        pcb->act->snd_small = seq_max(pcb->act->snd_small, b->seq_end);
     header_send(tcp, frame, &h, now);
     return true;
 }

@@ -12,6 +12,7 @@
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
  *   tcp_idle       connections asleep and awake
  *   tcp_timer      deadlines of a connection behind its one wheel timer
+ *   tcp_settings   the knobs of connections, shared by those that have the same
  *   tcp_user       reads, writes, closes
  *   tcp_state      the only writer of pcb->state
  */
@@ -47,8 +48,22 @@ struct tcp_tw_ring {
 
 struct tcp_listener {
     uint16_t port;
+    uint8_t settings;
     uint32_t tag;
 };
+
+/* What tcp_set_option sets and an idle connection keeps. Connections with the same share an entry of a
+ * table and name it by a byte (tcp_settings.c); entry 0 is tcp_config's and always there. */
+struct tcp_settings {
+    uint32_t keep_idle_ms, keep_interval_ms, user_timeout_ms; /* 0: no user timeout */
+    uint32_t unsent_low, receive_window, send_buffer;         /* bytes */
+    uint16_t mss_max;                                         /* 0: no cap */
+    uint8_t keep_count;
+    uint8_t congestion; /* enum tcp_congestion_id */
+    uint32_t switches;  /* bit per enum tcp_option_name */
+};
+static_assert(sizeof(struct tcp_settings) == 32, "compared as bytes: no padding");
+#define TCP_SETTINGS_MAX 256
 
 struct tcp {
     struct tcp_config config; /* defaults filled in */
@@ -81,6 +96,8 @@ struct tcp {
     tg_ns now;          /* of the last call that brought one */
     struct prng prng;
     struct tcp_cookies cookies;
+    struct tcp_settings settings[TCP_SETTINGS_MAX];
+    uint32_t settings_users[TCP_SETTINGS_MAX]; /* connections and listeners; 0: free, but entry 0 */
 };
 
 #define TCP_FLOW_TW 0x80000000u
@@ -216,6 +233,26 @@ void tcp_wait_end(struct tcp *tcp, struct tcp_pcb *pcb);
 const char *tcp_asleep_check(const struct tcp *tcp, const struct tcp_pcb *pcb);
 const char *tcp_waiting_check(const struct tcp *tcp);
 
+/* --- tcp_settings.c -------------------------------------------------------------------------- */
+static inline const struct tcp_settings *tcp_settings_of(const struct tcp *tcp,
+                                                         const struct tcp_pcb *pcb)
+{
+    return &tcp->settings[pcb->settings];
+}
+static inline bool tcp_switched(const struct tcp *tcp, const struct tcp_pcb *pcb,
+                                enum tcp_option_name name)
+{
+    return tcp_settings_of(tcp, pcb)->switches >> name & 1;
+}
+/* Entry 0 from tcp_config, whose defaults are filled in; false: a value out of range. */
+bool tcp_settings_init(struct tcp *tcp);
+/* Name another entry; drops the old one. 0: back to the defaults. */
+void tcp_settings_use(struct tcp *tcp, uint8_t *name, uint8_t settings);
+/* An accepted connection takes its listener's. */
+void tcp_settings_inherit(struct tcp *tcp, struct tcp_pcb *pcb);
+/* For tcp_check: NULL or what is wrong. */
+const char *tcp_settings_check(const struct tcp *tcp);
+
 /* --- tcp_state.c ----------------------------------------------------------------------------- */
 void tcp_state_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_state to);
 /* The peer may still send payload that counts (RFC 9293 s3.10.7.4, seventh). */
@@ -303,6 +340,7 @@ struct tcp_congestion {
     void (*idle)(struct tcp_pcb *pcb);
 };
 extern const struct tcp_congestion tcp_newreno, tcp_cubic;
+const struct tcp_congestion *tcp_congestion_of(enum tcp_congestion_id id);
 uint32_t tcp_initial_window(const struct tcp_pcb *pcb);
 
 /* --- tcp_reassembly.c, tcp_ooo.c -------------------------------------------------------------- */

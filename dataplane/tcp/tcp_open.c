@@ -50,6 +50,8 @@ static void syn_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct 
     const struct tcp_options *o = &rx->options;
     bool is4 = ip_addr_is4(&pcb->tuple.remote);
     uint16_t mss = o->has_mss ? o->mss : is4 ? TCP_MSS_DEFAULT4 : TCP_MSS_DEFAULT6;
+    uint16_t cap = tcp_settings_of(tcp, pcb)->mss_max;
+    mss = cap && mss > cap ? cap : mss;
     pcb->peer_mss = mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : mss;
     if (o->has_wscale) {
         pcb->flags |= TCP_F_WSCALE;
@@ -91,6 +93,8 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     tcp_state_set(tcp, pcb, TCP_S_ESTABLISHED);
     tcp_list_push(tcp, TCP_L_AWAKE, pcb);
+    if (tcp_has(pcb, TCP_F_PASSIVE))
+        tcp_settings_inherit(tcp, pcb);
     tcp_deadline_clear(pcb, TCP_D_RETRANSMIT);
     tcp_deadline_clear(pcb, TCP_D_LIFE);
     pcb->flags &= ~(uint32_t)TCP_F_SYN_WISH;
@@ -104,6 +108,7 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
      * waits for the second). */
     pcb->act->cwnd = pcb->act->retries > 1 ? pcb->mss : tcp_initial_window(pcb);
     pcb->act->recover = pcb->act->iss;
+    pcb->act->snd_small = pcb->snd_una;
     pcb->act->retries = pcb->act->backoff = 0;
     pcb->quick_acks = TCP_QUICK_ACKS;
     pcb->act->sent_ns = now;
@@ -130,7 +135,7 @@ enum tg_err tcp_listen(struct tcp *tcp, uint16_t port, uint32_t tag)
         return TG_EXISTS;
     if (tcp->listener_count == TCP_LISTENERS_MAX)
         return TG_FULL;
-    tcp->listeners[tcp->listener_count++] = (struct tcp_listener){port, tag};
+    tcp->listeners[tcp->listener_count++] = (struct tcp_listener){.port = port, .tag = tag};
     return TG_OK;
 }
 
@@ -138,6 +143,7 @@ void tcp_unlisten(struct tcp *tcp, uint16_t port)
 {
     for (unsigned i = 0; i < tcp->listener_count; i++)
         if (tcp->listeners[i].port == port) {
+            tcp_settings_use(tcp, &tcp->listeners[i].settings, 0);
             tcp->listeners[i] = tcp->listeners[--tcp->listener_count];
             return;
         }

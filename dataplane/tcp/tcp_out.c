@@ -39,16 +39,30 @@ static uint32_t window_usable(const struct tcp_pcb *pcb)
     return usable > 0 ? (uint32_t)usable : 0;
 }
 
-/* Corked, the last segment waits to be filled; a FIN behind it says that nothing more comes. */
-static bool cork_holds(const struct tcp_pcb *pcb, const struct buf *b)
+/* A short segment that left is not acknowledged yet (Minshall's change to Nagle's rule: full ones do not
+ * count, so that a stream's tail does not wait for its body). */
+static bool small_in_flight(const struct tcp_pcb *pcb)
 {
-    return tcp_has(pcb, TCP_F_CORK) && b == pcb->act->snd_last && segment_payload(b) < pcb->mss &&
-           !(b->flags & BUF_TX_FIN);
+    return seq_lt(pcb->snd_una, pcb->act->snd_small) && seq_le(pcb->act->snd_small, pcb->snd_nxt);
+}
+
+/* The last segment waits to be filled while the user corks, for 200 ms at most, or while Nagle's rule says so
+ * (RFC 9293 s3.7.4); a FIN behind it says that nothing more comes. */
+static bool tail_waits(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b, tg_ns now)
+{
+    if (b != pcb->act->snd_last || segment_payload(b) >= pcb->mss || b->flags & BUF_TX_FIN)
+        return false;
+    if (tcp_has(pcb, TCP_F_CORK) && !tcp_has(pcb, TCP_F_CORK_SPENT)) {
+        if (!pcb->act->deadline[TCP_D_CORK])
+            tcp_deadline_set(tcp, pcb, TCP_D_CORK, now + TCP_CORK_MAX);
+        return true;
+    }
+    return tcp_switched(tcp, pcb, TCP_OPT_NAGLE) && small_in_flight(pcb);
 }
 
 /* Cut a new segment to the window or the MSS where the rules allow. Sender's silly-window rule (RFC 9293
  * s3.8.6.2.1): what fits as a whole leaves; else only a piece of half the largest window ever seen,
- * or anything once the override timer has fired. Nagle is off: proxies write what they mean to send. */
+ * or anything once the override timer has fired. */
 static enum stop new_segment_fit(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
 {
     uint32_t usable = window_usable(pcb), limit = pcb->mss;
@@ -94,7 +108,7 @@ static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b
 static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     struct buf *b = pcb->act->snd_unsent;
-    if (!b || cork_holds(pcb, b))
+    if (!b || tail_waits(tcp, pcb, b, now))
         return STOP_EMPTY;
     enum stop stop = new_segment_fit(tcp, pcb, b);
     if (stop != STOP_EMPTY)
@@ -108,7 +122,8 @@ static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         return STOP_STARVED;
     pcb->act->snd_unsent = b->link;
     pcb->snd_nxt = b->seq_end;
-    pcb->flags &= ~(uint32_t)TCP_F_OVERRIDE;
+    pcb->flags &= ~(uint32_t)(TCP_F_OVERRIDE | TCP_F_CORK_SPENT);
+    tcp_deadline_clear(pcb, TCP_D_CORK);
     return STOP_QUANTUM;
 }
 

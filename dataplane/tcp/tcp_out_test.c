@@ -82,9 +82,8 @@ static void a_cork_holds_the_last_piece(void **state)
     QUIET(t);
     trace_write(t, 1500, 600);
     OUT(t, .flags = A, .seq = 1001, .ack = 1, .len = MSS);
-    trace_advance(t, 10 * TG_S);
     IN(t, .flags = A, .seq = 1, .ack = 2001);
-    trace_skip(t); /* retransmissions meanwhile */
+    trace_advance(t, 190 * TG_MS);
     QUIET(t);
     tcp_cork(t->node.tcp, t->h, false);
     trace_collect(t);
@@ -95,6 +94,24 @@ static void a_cork_holds_the_last_piece(void **state)
     tcp_shutdown(t->node.tcp, t->h); /* a FIN pulls the cork */
     trace_collect(t);
     OUT(t, .flags = A | F, .seq = 2101, .ack = 1, .len = 50);
+    trace_end(t);
+}
+
+static void a_cork_holds_for_200_ms_at_most(void **state)
+{
+    struct trace *t = established(state);
+    tcp_cork(t->node.tcp, t->h, true);
+    trace_write(t, 0, 300);
+    trace_advance(t, 199 * TG_MS);
+    QUIET(t);
+    trace_advance(t, 2 * TG_MS);
+    OUT(t, .flags = A | P, .seq = 1, .ack = 1, .len = 300);
+    IN(t, .flags = A, .seq = 1, .ack = 301);
+    trace_write(t, 300, 100); /* the cork is still in: the next piece has its own 200 ms */
+    trace_advance(t, 199 * TG_MS);
+    QUIET(t);
+    trace_advance(t, 2 * TG_MS);
+    OUT(t, .flags = A | P, .seq = 301, .ack = 1, .len = 100);
     trace_end(t);
 }
 
@@ -279,6 +296,7 @@ int main(void)
         BOTH(there_is_no_nagle),
         BOTH(push_is_on_the_last_segment_only),
         BOTH(a_cork_holds_the_last_piece),
+        BOTH(a_cork_holds_for_200_ms_at_most),
         BOTH(the_fin_rides_on_the_last_segment),
         BOTH(an_idle_connection_starts_again_from_the_initial_window),
         BOTH(an_application_limited_flow_keeps_its_window),

@@ -24,6 +24,7 @@
 #define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */
 #define TCP_ACK_INTERVAL     (500 * TG_MS) /* answers to suspect segments, per connection */
 #define TCP_CHALLENGES       100u /* such answers a second and stack, plus jitter (RFC 5961 s7) */
+#define TCP_CORK_MAX         (200 * TG_MS)                  /* a cork holds no longer (tcp(7)) */
 #define TCP_REPAIR           (10 * TG_MS)                   /* come back after an empty pool */
 #define TCP_PAWS_IDLE        ((tg_ns)24 * 24 * 3600 * TG_S) /* RFC 7323 s5.5 */
 #define TCP_OUTPUT_BUDGET    64u                            /* segments of one tcp_output call */
@@ -60,6 +61,7 @@ enum tcp_flag_bit {
     TCP_F_OWNER = 1u << 22,    /* timestamps and ISN are an owner's cookie */
     TCP_F_RECENT = 1u << 23,   /* something moved since the search for idle connections came by */
     TCP_F_WAITING = 1u << 24,  /* asleep, and the user wants to send: in line for an active part */
+    TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
 };
 
 /* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
@@ -69,6 +71,7 @@ enum tcp_deadline {
     TCP_D_DELACK,
     TCP_D_LIFE,   /* connect timeout; FIN-WAIT-2 of an orphan */
     TCP_D_REPAIR, /* an allocation failed: try again */
+    TCP_D_CORK,   /* the cork has held long enough */
     TCP_D_KINDS,
 };
 
@@ -125,6 +128,8 @@ struct tcp_pcb {
     uint32_t wait_next; /* TCP_F_WAITING: the next that waits for an active part */
     uint16_t mtu;       /* of the path, bytes of IP packet */
     uint16_t peer_mss;  /* as the peer said */
+    uint16_t heard_s;   /* asleep: when the peer was last heard, in seconds of the worker clock */
+    uint8_t settings;   /* entry of the table of settings */
 } TG_CACHE_ALIGN;
 
 static_assert(offsetof(struct tcp_pcb, tuple) == TG_CACHE_LINE, "line 0: sequence state");
@@ -162,6 +167,7 @@ struct tcp_active {
     struct buf *reserved;             /* tcp_reserve's frame: the queue's last or a fresh one */
 
     /* recovery, congestion */
+    uint32_t snd_small;   /* behind the last short segment that left (Nagle, as Minshall has it) */
     uint32_t recover;     /* snd_nxt at the start of a recovery (RFC 6582) */
     uint16_t dup_acks;    /* in a row */
     uint64_t delivered;   /* bytes acknowledged or sacked so far (rate samples) */

@@ -108,6 +108,10 @@ static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadl
     case TCP_D_REPAIR:
         tcp_mark_dirty(tcp, pcb);
         return;
+    case TCP_D_CORK:
+        pcb->flags |= TCP_F_CORK_SPENT;
+        tcp_mark_dirty(tcp, pcb);
+        return;
     case TCP_D_KINDS:
         break;
     }

@@ -15,11 +15,12 @@ static bool pcb_may_write(const struct tcp_pcb *pcb)
 static uint32_t pcb_writable(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
     uint32_t queued = pcb->snd_end - pcb->snd_una, unsent = pcb->snd_end - pcb->snd_nxt;
-    uint32_t unsent_max = 2 * tcp->config.unsent_low;
-    if (!pcb_may_write(pcb) || queued >= tcp->config.send_buffer_max || unsent >= unsent_max ||
+    const struct tcp_settings *settings = tcp_settings_of(tcp, pcb);
+    uint32_t unsent_max = 2 * settings->unsent_low;
+    if (!pcb_may_write(pcb) || queued >= settings->send_buffer || unsent >= unsent_max ||
         (pcb->act && pcb->act->snd_segments >= tcp->segments_max))
         return 0;
-    return u32_min(tcp->config.send_buffer_max - queued, unsent_max - unsent);
+    return u32_min(settings->send_buffer - queued, unsent_max - unsent);
 }
 
 uint32_t tcp_writable(const struct tcp *tcp, tcp_handle h)
@@ -228,6 +229,9 @@ void tcp_cork(struct tcp *tcp, tcp_handle h, bool corked)
     if (!pcb || tcp_has(pcb, TCP_F_CORK) == corked)
         return;
     pcb->flags ^= TCP_F_CORK;
+    pcb->flags &= ~(uint32_t)TCP_F_CORK_SPENT;
+    if (!corked && pcb->act)
+        tcp_deadline_clear(pcb, TCP_D_CORK);
     if (!corked && pcb->act && pcb->act->snd_unsent)
         tcp_mark_dirty(tcp, pcb);
 }
