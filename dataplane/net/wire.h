@@ -118,14 +118,14 @@ struct tcp_segment wire_tcp(const struct buf *b);
 struct ip_emit {
     struct ip_addr source, destination;
     uint8_t proto;
-    uint8_t hop_limit;     /* 0: 64 */
-    uint8_t traffic_class; /* ECN in the low two bits */
+    uint8_t hop_limit;       /* 0: 64 */
+    uint8_t traffic_class;   /* ECN in the low two bits */
+    uint16_t identification; /* IPv4; 0: none, as an atomic datagram needs (RFC 6864 s4.1) */
 };
 
 /* Put an IPv4 or IPv6 header in front of the buffer's bytes (the chain's whole length counts) by
  * buf_push; sets l3 = 0, l4, l4_len, ip_version and ip_proto, so that io/ can fill in what an
- * offload needs (Ethernet moves l3 and l4 on). IPv4: DF set, identification 0 (atomic datagram, RFC
- * 6864). The checksum is computed, or left to the port with BUF_TX_IP_CSUM when `offload`. Asserts
+ * offload needs (Ethernet moves l3 and l4 on). IPv4: DF set (atomic datagram, RFC 6864). The checksum is computed, or left to the port with BUF_TX_IP_CSUM when `offload`. Asserts
  * headroom. */
 void wire_emit_ip(struct buf *b, const struct ip_emit *ip, bool offload_ip_checksum);
 

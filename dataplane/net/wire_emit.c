@@ -11,7 +11,7 @@ static void emit_ip4(uint8_t *h, const struct ip_emit *ip, uint16_t total, bool 
     h[0] = 0x45;
     h[1] = ip->traffic_class;
     wire_put16(h + 2, total);
-    wire_put16(h + 4, 0);      /* identification: an atomic datagram needs none (RFC 6864 s4.1) */
+    wire_put16(h + 4, ip->identification);
     wire_put16(h + 6, 0x4000); /* DF, offset 0 */
     h[8] = ip->hop_limit ? ip->hop_limit : HOP_LIMIT_DEFAULT;
     h[9] = ip->proto;

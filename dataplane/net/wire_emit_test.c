@@ -25,7 +25,8 @@ static int tear_down(void **state)
 
 static struct ip_emit emit(const char *source, const char *destination, uint8_t proto)
 {
-    return (struct ip_emit){test_addr(source), test_addr(destination), proto, 0, 0};
+    return (struct ip_emit){
+        .source = test_addr(source), .destination = test_addr(destination), .proto = proto};
 }
 
 static void ip4_header_has_the_right_bytes(void **state)

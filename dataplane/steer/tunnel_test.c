@@ -117,7 +117,8 @@ static struct tunnel_header first_hop(void)
 static struct buf *travel(struct lab *l, struct buf *b, struct tunnel_header h, const char *from,
                           const char *to)
 {
-    struct ip_emit ip = {test_addr(from), test_addr(to), IP_PROTO_UDP, 0, 0};
+    struct ip_emit ip = {
+        .source = test_addr(from), .destination = test_addr(to), .proto = IP_PROTO_UDP};
     const struct owner_key *key = &l->a.tunnel.key[h.key_id == 2 ? 0 : 1];
     buf_pull(b, b->l3);
     tunnel_seal(b, &h, key, &ip.source, &ip.destination);

@@ -13,7 +13,8 @@
 static void config_defaults(struct tcp_config *c)
 {
     c->msl = c->msl ? c->msl : 30 * TG_S;
-    c->rto_min = c->rto_min ? c->rto_min : 200 * TG_MS;
+    c->profile = c->profile ? c->profile : &tcp_profile_linux;
+    c->rto_min = c->rto_min ? c->rto_min : c->profile->rto_min;
     c->rto_max = c->rto_max ? c->rto_max : 120 * TG_S;
     c->syn_retries = c->syn_retries ? c->syn_retries : 6;
     c->retries = c->retries ? c->retries : 15;
@@ -33,12 +34,14 @@ static bool config_valid(const struct tcp_config *c)
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
            c->receive_window_max >= 2048 && c->worker < 256 && c->ooo_segments_max < 65535 &&
            (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
-           c->syn_retries < 255;
+           c->syn_retries < 255 && (!c->profile || tcp_profile_valid(c->profile));
 }
 
-static uint8_t window_scale_for(uint32_t window)
+static uint8_t window_scale_for(const struct tcp_profile *profile, uint32_t window)
 {
     uint8_t scale = 0;
+    if (profile->window_scale != TCP_SCALE_BY_WINDOW)
+        return profile->window_scale;
     while (scale < TCP_WSCALE_MAX && window >> scale > 65535)
         scale++;
     return scale;
@@ -80,7 +83,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     for (unsigned i = 0; i < TCP_L_KINDS; i++)
         tcp->lists[i].first = tcp->lists[i].last = TCP_INDEX_NONE;
     tcp->waiting_first = tcp->waiting_last = TCP_INDEX_NONE;
-    tcp->rcv_scale = window_scale_for(tcp->config.receive_window_max);
+    tcp->rcv_scale = window_scale_for(tcp->config.profile, tcp->config.receive_window_max);
     tcp->segments_max = tcp->config.send_buffer_max / FRAME_CHARGE + 32;
     if (!tcp_settings_init(tcp)) {
         free(tcp);
@@ -227,7 +230,7 @@ struct tcp_pcb *tcp_pcb_new(struct tcp *tcp)
     pcb->generation = generation;
     generation_next(pcb);
     pcb->flags = TCP_F_DETACHED;
-    pcb->rto = TCP_RTO_INITIAL;
+    pcb->rto = tcp->config.profile->rto_syn;
     pcb->congestion = tcp_congestion_of((enum tcp_congestion_id)tcp->settings[0].congestion);
     if (tcp_active_take(tcp, pcb))
         return pcb;

@@ -57,6 +57,8 @@ enum tcp_state {
     TCP_S_COUNT,
 };
 
+struct tcp_profile; /* tcp_profile.h */
+
 struct tcp_config {
     unsigned worker;             /* goes into every handle */
     uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */
@@ -67,13 +69,14 @@ struct tcp_config {
     uint32_t send_buffer_max;    /* bytes a connection may hold unacknowledged + unsent */
     uint32_t unsent_low;       /* WRITABLE is reported when unsent falls to this (notsent_lowat) */
     uint32_t ooo_segments_max; /* per connection */
-    uint16_t mss_max;       /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
+    uint16_t mss_max;    /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
                                      clients, so that an origin's segment fits one client segment */
-    uint64_t isn_key[2];    /* secret of ISNs and timestamp offsets (RFC 6528) */
-    uint64_t seed;          /* jitter */
-    tg_ns msl;              /* TIME-WAIT lasts 2 of them; 0: 30 s */
-    tg_ns rto_min, rto_max; /* 0: 200 ms, 120 s */
-    unsigned syn_retries, retries; /* 0: 6, 15 (RFC 1122 R2) */
+    uint64_t isn_key[2]; /* secret of ISNs and timestamp offsets (RFC 6528) */
+    uint64_t seed;       /* jitter */
+    tg_ns msl;           /* TIME-WAIT lasts 2 of them; 0: 30 s */
+    const struct tcp_profile *profile; /* what we look like, outlives the stack; NULL: Linux */
+    tg_ns rto_min, rto_max;            /* 0: the profile's (Linux: 200 ms), 120 s */
+    unsigned syn_retries, retries;     /* 0: 6, 15 (RFC 1122 R2) */
     /* What a connection starts with, by tcp_set_option's names and units; 0: the default given there. */
     bool nagle, keepalive;
     uint32_t keep_idle_ms, keep_interval_ms, keep_count, user_timeout_ms;
@@ -252,6 +255,7 @@ enum tcp_option_name {
      * them (RFC 9293 s3.6.1, SHLD-3; RFC 2525 s2.17). Off: it drops them and sends FIN. Bytes that come
      * after tcp_close are answered with RST in either case. */
     TCP_OPT_RESET_UNREAD,
+    TCP_OPT_DSCP, /* Differentiated services code point of its packets: 0 .. 63, 0 (RFC 9293 s3.9.2.1, MUST-48) */
     TCP_OPT_COUNT,
 };
 /* Change or ask one. Right after tcp_connect (before tcp_output) it counts for the SYN too. TG_STALE;

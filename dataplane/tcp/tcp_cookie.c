@@ -119,7 +119,7 @@ void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx)
         .seq = cookie.isn,
         .ack = rx->seg.seq + 1,
         .flags = TCP_SYN | TCP_ACK,
-        .window = (uint16_t)u32_min(tcp->config.receive_window_max, 65535),
+        .window = tcp_syn_window(tcp, 0),
         .options = &options,
     };
     if (!tcp_emit_stateless(tcp, &answer, rx->now)) {
@@ -155,7 +155,7 @@ static void numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_
     pcb->ts_offset = rx->options.has_timestamps ? rx->options.ts_echo : 0;
     pcb->act->irs = rx->seg.seq - 1;
     pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq;
-    pcb->rcv_adv = pcb->rcv_nxt + u32_min(tcp->config.receive_window_max, 65535);
+    pcb->rcv_adv = pcb->rcv_nxt + tcp_syn_window(tcp, 0);
     pcb->syn_ns = rx->now;
 }
 
@@ -206,7 +206,7 @@ static struct tcp_pcb *connection_make(struct tcp *tcp, const struct tcp_rx *rx,
     pcb->flags |=
         TCP_F_SYN_LOST; /* when the SYN-ACK left is not known: no sample of the round trip */
     tcp_establish(tcp, pcb, rx->now);
-    pcb->rto = TCP_RTO_INITIAL;
+    pcb->rto = tcp->config.profile->rto_syn;
     window_take(pcb, rx);
     return pcb;
 }

@@ -11,6 +11,7 @@ struct header {
     uint32_t seq, ack;
     uint16_t window;
     uint8_t flags;
+    uint8_t traffic_class;
     uint8_t option_bytes;
     uint8_t options[TCP_OPTIONS_MAX];
 };
@@ -30,8 +31,15 @@ static void header_send(struct tcp *tcp, struct buf *b, const struct header *h, 
     wire_put16(p + 14, h->window);
     wire_put32(p + 16, 0); /* checksum follows in net; urgent pointer 0 */
     memcpy(p + TCP_BYTES, h->options, h->option_bytes);
+    const struct tcp_profile *profile = tcp->config.profile;
     struct ip_emit ip = {
-        .source = h->tuple->local, .destination = h->tuple->remote, .proto = IP_PROTO_TCP};
+        .source = h->tuple->local,
+        .destination = h->tuple->remote,
+        .proto = IP_PROTO_TCP,
+        .hop_limit = profile->hop_limit,
+        .traffic_class = h->traffic_class,
+        .identification = profile->ip_id == TCP_IP_ID_RANDOM ? (uint16_t)prng_next(&tcp->prng) : 0,
+    };
     stats_count(tcp->stats, TG_C_tcp_out_segments);
     enum tg_err err = net_output(tcp->net, b, &ip, CHECKSUM_OFFSET, now);
     (void)err;
@@ -92,7 +100,8 @@ static uint16_t window_advertise(const struct tcp *tcp, struct tcp_pcb *pcb)
 /* --- segments of a connection ------------------------------------------------------------------------- */
 
 /* Timestamps always, SACK blocks where the path's MTU leaves room behind the payload. */
-static void header_options(struct tcp_pcb *pcb, struct header *h, uint32_t payload, tg_ns now)
+static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct header *h,
+                           uint32_t payload, tg_ns now)
 {
     struct tcp_options o = {0};
     uint32_t ip = ip_addr_is4(&pcb->tuple.remote) ? IP4_BYTES : IP6_BYTES;
@@ -106,7 +115,8 @@ static void header_options(struct tcp_pcb *pcb, struct header *h, uint32_t paylo
     }
     if (tcp_has(pcb, TCP_F_SACK) && pcb->act->ooo_first)
         o.sack_count = (uint8_t)tcp_ooo_blocks(pcb, o.sack, TCP_SACK_BLOCKS_MAX);
-    h->option_bytes = (uint8_t)tcp_options_emit(&o, h->options, u32_min(room, TCP_OPTIONS_MAX));
+    h->option_bytes = (uint8_t)tcp_options_emit_in(&tcp->config.profile->data, &o, h->options,
+                                                   u32_min(room, TCP_OPTIONS_MAX));
 }
 
 static struct header header_make(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, uint8_t flags,
@@ -116,8 +126,9 @@ static struct header header_make(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t 
                        .seq = seq,
                        .ack = pcb->rcv_nxt,
                        .flags = flags,
+                       .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
                        .window = window_advertise(tcp, pcb)};
-    header_options(pcb, &h, payload, now);
+    header_options(tcp, pcb, &h, payload, now);
     pcb->rcv_acked = pcb->rcv_nxt;
     pcb->flags &= ~(uint32_t)(TCP_F_ACK_NOW | TCP_F_ACK_DELAYED);
     tcp_deadline_clear(pcb, TCP_D_DELACK);
@@ -161,9 +172,10 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
                        .seq = pcb->act->iss,
                        .ack = answer ? pcb->rcv_nxt : 0,
                        .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
-                       .window =
-                           (uint16_t)u32_min(tcp_settings_of(tcp, pcb)->receive_window, 65535)};
-    h.option_bytes = (uint8_t)tcp_options_emit(&o, h.options, TCP_OPTIONS_MAX);
+                       .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
+                       .window = tcp_syn_window(tcp, pcb->settings)};
+    h.option_bytes =
+        (uint8_t)tcp_options_emit_in(&tcp->config.profile->syn, &o, h.options, TCP_OPTIONS_MAX);
     header_send(tcp, b, &h, now);
     return true;
 }
@@ -188,7 +200,9 @@ bool tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns
                        .flags = what->flags,
                        .window = what->window};
     if (what->options)
-        h.option_bytes = (uint8_t)tcp_options_emit(what->options, h.options, TCP_OPTIONS_MAX);
+        h.option_bytes = (uint8_t)tcp_options_emit_in(
+            what->flags & TCP_SYN ? &tcp->config.profile->syn : &tcp->config.profile->data,
+            what->options, h.options, TCP_OPTIONS_MAX);
     header_send(tcp, b, &h, now);
     return true;
 }

@@ -25,6 +25,7 @@
 #include "tcp/tcp_cookie_state.h"
 #include "tcp/tcp_options.h"
 #include "tcp/tcp_pcb.h"
+#include "tcp/tcp_profile.h"
 
 /* TIME-WAIT: what is left of a closed connection (tcp_timewait.c). IPv6 addresses lie in a parallel
  * array that stays untouched, so unmapped, while all connections are IPv4. */
@@ -60,7 +61,8 @@ struct tcp_settings {
     uint16_t mss_max;                                         /* 0: no cap */
     uint8_t keep_count;
     uint8_t congestion; /* enum tcp_congestion_id */
-    uint32_t switches;  /* bit per enum tcp_option_name */
+    uint16_t switches;  /* bit per enum tcp_option_name */
+    uint8_t dscp, zero;
 };
 static_assert(sizeof(struct tcp_settings) == 32, "compared as bytes: no padding");
 #define TCP_SETTINGS_MAX 256
@@ -294,6 +296,13 @@ struct tcp_secrets {
 };
 struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now);
 /* The rest of its face is in tcp_owner.h. */
+
+/* The window that a SYN with these settings tells: not scaled. */
+static inline uint16_t tcp_syn_window(const struct tcp *tcp, uint8_t settings)
+{
+    return (uint16_t)u32_min(tcp->settings[settings].receive_window,
+                             tcp->config.profile->syn_window);
+}
 
 /* --- tcp_in.c ---------------------------------------------------------------------------------- */
 /* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */

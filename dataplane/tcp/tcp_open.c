@@ -74,7 +74,7 @@ static void syn_sequence_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct
 {
     pcb->act->irs = rx->seg.seq;
     pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq + 1;
-    pcb->rcv_adv = pcb->rcv_nxt + u32_min(tcp->config.receive_window_max, 65535);
+    pcb->rcv_adv = pcb->rcv_nxt + tcp_syn_window(tcp, pcb->settings);
     pcb->snd_wnd = pcb->snd_wnd_max = rx->seg.window;
     pcb->snd_wl1 = rx->seg.seq;
     pcb->snd_wl2 = rx->flags & TCP_ACK ? rx->seg.ack : pcb->act->iss;
@@ -110,7 +110,7 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     pcb->act->recover = pcb->act->iss;
     pcb->act->snd_small = pcb->snd_una;
     pcb->act->retries = pcb->act->backoff = 0;
-    pcb->quick_acks = TCP_QUICK_ACKS;
+    pcb->quick_acks = tcp->config.profile->quick_acks;
     pcb->act->sent_ns = now;
     bool passive = tcp_has(pcb, TCP_F_PASSIVE);
     stats_count(tcp->stats, passive ? TG_C_tcp_accepted : TG_C_tcp_connected);

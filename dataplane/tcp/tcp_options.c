@@ -5,45 +5,35 @@
 #include "tcp/tcp_options.h"
 #include "net/wire.h"
 
-enum tcp_option_kind {
-    OPT_END = 0,
-    OPT_NOP = 1,
-    OPT_MSS = 2,
-    OPT_WSCALE = 3,
-    OPT_SACK_PERMITTED = 4,
-    OPT_SACK = 5,
-    OPT_TIMESTAMPS = 8,
-};
-
 /* One option's value; false when its length is wrong or it came before. */
 static bool option_take(struct tcp_options *o, uint8_t kind, const uint8_t *value, size_t len)
 {
     switch (kind) {
-    case OPT_MSS:
+    case TCP_OPTION_MSS:
         if (len != 2 || o->has_mss)
             return false;
         o->has_mss = true;
         o->mss = wire_get16(value);
         return true;
-    case OPT_WSCALE:
+    case TCP_OPTION_WSCALE:
         if (len != 1 || o->has_wscale)
             return false;
         o->has_wscale = true;
         o->wscale = value[0] > TCP_WSCALE_MAX ? TCP_WSCALE_MAX : value[0];
         return true;
-    case OPT_SACK_PERMITTED:
+    case TCP_OPTION_SACK_PERMITTED:
         if (len != 0 || o->sack_permitted)
             return false;
         o->sack_permitted = true;
         return true;
-    case OPT_TIMESTAMPS:
+    case TCP_OPTION_TIMESTAMPS:
         if (len != 8 || o->has_timestamps)
             return false;
         o->has_timestamps = true;
         o->ts_value = wire_get32(value);
         o->ts_echo = wire_get32(value + 4);
         return true;
-    case OPT_SACK:
+    case TCP_OPTION_SACK:
         if (len == 0 || len % 8 != 0 || len > 8 * TCP_SACK_BLOCKS_MAX || o->sack_count)
             return false;
         for (; len; len -= 8, value += 8) {
@@ -65,9 +55,9 @@ bool tcp_options_parse(struct span bytes, struct tcp_options *out)
     struct span_reader r = span_reader_make(bytes);
     while (span_reader_left(&r)) {
         uint8_t kind = span_read_u8(&r);
-        if (kind == OPT_END)
+        if (kind == TCP_OPTION_END)
             return true; /* what follows is padding */
-        if (kind == OPT_NOP)
+        if (kind == TCP_OPTION_NOP)
             continue;
         uint8_t len = span_read_u8(&r);
         if (!r.ok || len < 2)
@@ -79,31 +69,70 @@ bool tcp_options_parse(struct span bytes, struct tcp_options *out)
     return true;
 }
 
-static uint8_t *emit_timestamps(uint8_t *p, const struct tcp_options *o)
+/* --- writing ------------------------------------------------------------------------------------------- */
+
+static bool option_present(const struct tcp_options *o, uint8_t kind)
 {
-    *p++ = OPT_TIMESTAMPS;
-    *p++ = 10;
-    wire_put32(p, o->ts_value);
-    wire_put32(p + 4, o->ts_echo);
-    return p + 8;
+    switch (kind) {
+    case TCP_OPTION_MSS:
+        return o->has_mss;
+    case TCP_OPTION_WSCALE:
+        return o->has_wscale;
+    case TCP_OPTION_SACK_PERMITTED:
+        return o->sack_permitted;
+    case TCP_OPTION_TIMESTAMPS:
+        return o->has_timestamps;
+    case TCP_OPTION_SACK:
+        return o->sack_count > 0;
+    default:
+        return false;
+    }
 }
 
-static uint8_t *emit_nops(uint8_t *p, unsigned n)
+static uint8_t *emit_fill(uint8_t *p, uint8_t kind, unsigned n)
 {
-    memset(p, OPT_NOP, n);
+    memset(p, kind, n);
     return p + n;
 }
 
-static uint8_t *emit_sack(uint8_t *p, const struct tcp_options *o, unsigned room)
+static uint8_t *emit_kind(uint8_t *p, uint8_t kind, unsigned value_bytes)
 {
-    unsigned n = room < 4 ? 0 : (room - 4) / 8;
+    *p++ = kind;
+    *p++ = (uint8_t)(2 + value_bytes);
+    return p;
+}
+
+static uint8_t *emit_option(uint8_t *p, const struct tcp_options *o, uint8_t kind)
+{
+    switch (kind) {
+    case TCP_OPTION_MSS:
+        p = emit_kind(p, kind, 2);
+        wire_put16(p, o->mss);
+        return p + 2;
+    case TCP_OPTION_WSCALE:
+        p = emit_kind(p, kind, 1);
+        *p = o->wscale;
+        return p + 1;
+    case TCP_OPTION_SACK_PERMITTED:
+        return emit_kind(p, kind, 0);
+    default:
+        p = emit_kind(p, TCP_OPTION_TIMESTAMPS, 8);
+        wire_put32(p, o->ts_value);
+        wire_put32(p + 4, o->ts_echo);
+        return p + 8;
+    }
+}
+
+/* As many blocks as there is room for behind the kind, the length and their padding. */
+static uint8_t *emit_sack(uint8_t *p, const struct tcp_options *o, unsigned padding, unsigned room)
+{
+    unsigned n = room < padding + 2 ? 0 : (room - padding - 2) / 8;
     if (n > o->sack_count)
         n = o->sack_count;
     if (n == 0)
         return p;
-    p = emit_nops(p, 2);
-    *p++ = OPT_SACK;
-    *p++ = (uint8_t)(2 + 8 * n);
+    p = emit_fill(p, TCP_OPTION_NOP, padding);
+    p = emit_kind(p, TCP_OPTION_SACK, 8 * n);
     for (unsigned i = 0; i < n; i++, p += 8) {
         wire_put32(p, o->sack[i].left);
         wire_put32(p + 4, o->sack[i].right);
@@ -111,35 +140,43 @@ static uint8_t *emit_sack(uint8_t *p, const struct tcp_options *o, unsigned room
     return p;
 }
 
-unsigned tcp_options_emit(const struct tcp_options *o, uint8_t *out, unsigned room)
+/* NOPs in front of an option that would start at `at`. */
+static unsigned place_padding(const struct tcp_option_order *order,
+                              const struct tcp_option_place *place, const struct tcp_options *o,
+                              unsigned at)
+{
+    if (order->sack_permitted_pairs && place->kind == TCP_OPTION_SACK_PERMITTED &&
+        o->has_timestamps)
+        return 0;
+    return (place->residue + 4u * place->modulus - at % place->modulus) % place->modulus;
+}
+
+unsigned tcp_options_emit_in(const struct tcp_option_order *order, const struct tcp_options *o,
+                             uint8_t *out, unsigned room)
 {
     tg_assert(room <= TCP_OPTIONS_MAX && room % 4 == 0);
     uint8_t *p = out;
-    if (o->has_mss) {
-        *p++ = OPT_MSS;
-        *p++ = 4;
-        wire_put16(p, o->mss);
-        p += 2;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(order->places) && order->places[i].kind; i++) {
+        const struct tcp_option_place *place = &order->places[i];
+        unsigned used = (unsigned)(p - out);
+        if (!option_present(o, place->kind))
+            continue;
+        unsigned padding = place_padding(order, place, o, used);
+        if (place->kind == TCP_OPTION_SACK) {
+            p = emit_sack(p, o, padding, room - used);
+            continue;
+        }
+        p = emit_fill(p, TCP_OPTION_NOP, padding);
+        p = emit_option(p, o, place->kind);
+        tg_assert((unsigned)(p - out) <= room);
     }
-    if (o->sack_permitted) {
-        if (!o->has_timestamps)
-            p = emit_nops(p, 2);
-        *p++ = OPT_SACK_PERMITTED;
-        *p++ = 2;
-    }
-    if (o->has_timestamps) {
-        if (!o->sack_permitted)
-            p = emit_nops(p, 2);
-        p = emit_timestamps(p, o);
-    }
-    if (o->has_wscale) {
-        p = emit_nops(p, 1);
-        *p++ = OPT_WSCALE;
-        *p++ = 3;
-        *p++ = o->wscale;
-    }
-    if (o->sack_count && room > (unsigned)(p - out))
-        p = emit_sack(p, o, room - (unsigned)(p - out));
-    tg_assert((p - out) % 4 == 0 && (unsigned)(p - out) <= room);
+    p = emit_fill(p, order->padding, (4 - (unsigned)(p - out) % 4) % 4);
+    tg_assert((unsigned)(p - out) <= room);
     return (unsigned)(p - out);
+}
+
+unsigned tcp_options_emit(const struct tcp_options *o, uint8_t *out, unsigned room)
+{
+    static const struct tcp_option_order linux_order = TCP_ORDER_LINUX;
+    return tcp_options_emit_in(&linux_order, o, out, room);
 }

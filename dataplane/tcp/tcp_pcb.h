@@ -12,13 +12,10 @@
     272u /* smallest MSS we believe a peer (CVE-2019-11479): 256 bytes always fit */
 #define TCP_MSS_DEFAULT4     536u /* RFC 9293 s3.7.1: no MSS option */
 #define TCP_MSS_DEFAULT6     1220u
-#define TCP_MTU_FLOOR4       552u  /* blind PMTU attacks end here (Linux's min_pmtu) */
-#define TCP_MTU_FLOOR6       1280u /* RFC 8201 s4 */
-#define TCP_INITIAL_SEGMENTS 10u   /* RFC 6928 */
-#define TCP_DUP_THRESHOLD    3u    /* RFC 5681 s3.2 */
-#define TCP_QUICK_ACKS       8u    /* segments acknowledged at once at the start of a connection */
-#define TCP_DELACK           (40 * TG_MS)
-#define TCP_RTO_INITIAL      (1 * TG_S) /* RFC 6298 s2.1 */
+#define TCP_MTU_FLOOR4       552u       /* blind PMTU attacks end here (Linux's min_pmtu) */
+#define TCP_MTU_FLOOR6       1280u      /* RFC 8201 s4 */
+#define TCP_INITIAL_SEGMENTS 10u        /* RFC 6928 */
+#define TCP_DUP_THRESHOLD    3u         /* RFC 5681 s3.2 */
 #define TCP_RTO_AFTER_SYN    (3 * TG_S) /* RFC 6298 s5.7: the SYN was lost and there is no sample */
 #define TCP_ORPHAN_WAIT      (60 * TG_S) /* FIN-WAIT-2 without a user */
 #define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */

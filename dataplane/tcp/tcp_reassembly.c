@@ -126,7 +126,7 @@ static void ack_choose(struct tcp *tcp, struct tcp_pcb *pcb, bool hole, uint32_t
     }
     if (!tcp_has(pcb, TCP_F_ACK_DELAYED)) {
         pcb->flags |= TCP_F_ACK_DELAYED;
-        tcp_deadline_set(tcp, pcb, TCP_D_DELACK, now + TCP_DELACK);
+        tcp_deadline_set(tcp, pcb, TCP_D_DELACK, now + tcp->config.profile->delayed_ack);
     }
 }
 

@@ -60,8 +60,8 @@ static void the_first_segments_are_acknowledged_at_once(void **state)
 {
     struct trace *t = trace_start(state);
     trace_accept(t, (struct seg){.mss = 1460});
-    trace_pcb(t)->quick_acks = TCP_QUICK_ACKS;
-    for (unsigned i = 0; i < TCP_QUICK_ACKS; i++) {
+    trace_pcb(t)->quick_acks = tcp_profile_linux.quick_acks;
+    for (unsigned i = 0; i < tcp_profile_linux.quick_acks; i++) {
         IN(t, .flags = A, .seq = 1 + i, .ack = 1, .len = 1);
         OUT(t, .flags = A, .seq = 1, .ack = 2 + i);
     }

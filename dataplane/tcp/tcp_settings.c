@@ -18,9 +18,10 @@
 
 /* --- the table -------------------------------------------------------------------------------------- */
 
-static uint32_t switch_bit(enum tcp_option_name name)
+static uint16_t switch_bit(enum tcp_option_name name)
 {
-    return 1u << name;
+    static_assert(TCP_OPT_COUNT <= 16, "a bit per name");
+    return (uint16_t)(1u << name);
 }
 
 /* An entry like `wanted`: one that is there, else a free one is filled. TG_FULL. */
@@ -99,6 +100,8 @@ static bool value_valid(const struct tcp *tcp, enum tcp_option_name name, uint64
         return within(value, WINDOW_MIN, tcp->config.receive_window_max);
     case TCP_OPT_SEND_BUFFER:
         return within(value, SEND_BUFFER_MIN, tcp->config.send_buffer_max);
+    case TCP_OPT_DSCP:
+        return value < 64;
     case TCP_OPT_COUNT:
         break;
     }
@@ -137,10 +140,12 @@ static void settings_set(struct tcp_settings *s, enum tcp_option_name name, uint
         s->mss_max = (uint16_t)value;
     else if (name == TCP_OPT_CONGESTION)
         s->congestion = (uint8_t)value;
+    else if (name == TCP_OPT_DSCP)
+        s->dscp = (uint8_t)value;
     else if (value)
         s->switches |= switch_bit(name);
     else
-        s->switches &= ~switch_bit(name);
+        s->switches &= (uint16_t)~switch_bit(name);
 }
 
 static uint64_t settings_get(const struct tcp_settings *s, enum tcp_option_name name)
@@ -155,6 +160,8 @@ static uint64_t settings_get(const struct tcp_settings *s, enum tcp_option_name 
         return s->mss_max;
     if (name == TCP_OPT_CONGESTION)
         return s->congestion;
+    if (name == TCP_OPT_DSCP)
+        return s->dscp;
     return s->switches >> name & 1;
 }
 

@@ -63,6 +63,7 @@ static const struct range {
     {TCP_OPT_RECEIVE_WINDOW, 2048, 262144, 65536},
     {TCP_OPT_SEND_BUFFER, 4096, 262144, 65536},
     {TCP_OPT_RESET_UNREAD, 0, 1, 1},
+    {TCP_OPT_DSCP, 0, 63, 46},
 };
 
 static void values_out_of_range_change_nothing(void **state)
@@ -300,6 +301,33 @@ static void quick_acks_are_asked_for(void **state)
     trace_end(t);
 }
 
+static uint8_t traffic_class(const struct trace *t)
+{
+    const uint8_t *ip = t->frames[t->first % TRACE_FRAMES]->data + 14;
+    return ip[0] >> 4 == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+}
+
+static void a_code_point_is_in_every_packet(void **state)
+{
+    struct trace *t = trace_start(state);
+    t->tuple.remote_port = 443;
+    assert_int_equal(
+        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
+    t->tuple.local_port = trace_info(t).tuple.local_port;
+    assert_int_equal(set(t, TCP_OPT_DSCP, 46), TG_OK);
+    trace_collect(t);
+    assert_int_equal(traffic_class(t), 46 << 2);
+    OUT(t, .flags = S, .seq = 0);
+    IN(t, .flags = S | A, .seq = 0, .ack = 1, PEER_OPTIONS);
+    assert_int_equal(traffic_class(t), 46 << 2);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    assert_int_equal(set(t, TCP_OPT_DSCP, 10), TG_OK); /* it may change on the way (SHLD-21) */
+    trace_write(t, 0, 100);
+    assert_int_equal(traffic_class(t), 10 << 2);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
+    trace_end(t);
+}
+
 static void buffers_bound_what_is_written(void **state)
 {
     struct trace *t = established(state);
@@ -330,6 +358,7 @@ int main(void)
         BOTH(an_mss_cap_counts_for_the_syn_and_for_data),
         BOTH(a_smaller_window_never_moves_the_edge_back),
         BOTH(quick_acks_are_asked_for),
+        BOTH(a_code_point_is_in_every_packet),
         BOTH(buffers_bound_what_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
