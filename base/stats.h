@@ -132,6 +132,8 @@
     X(tcp_rto, "retransmission timeouts")                                                          \
     X(tcp_fast_retransmit, "fast retransmits entered")                                             \
     X(tcp_zero_window_probes, "zero window probes sent")                                           \
+    X(tcp_keepalive_probes, "keepalive probes sent")                                               \
+    X(tcp_keepalive_dead, "connections given up after keepalive probes")                           \
     X(tcp_time_wait, "connections that entered TIME-WAIT")                                         \
     X(tcp_icmp_errors, "ICMP errors applied to a connection")                                      \
     X(tcp_mtu_reduced, "path MTU lowered")                                                         \

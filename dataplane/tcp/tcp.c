@@ -89,6 +89,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
         free(tcp);
         return TG_BAD_CONFIG;
     }
+    tcp_keepalive_init(tcp);
     prng_seed(&tcp->prng, config->seed);
     tcp_cookie_init(tcp);
     tcp->next_port = (uint16_t)prng_below(&tcp->prng, 16384);
@@ -108,6 +109,7 @@ void tcp_destroy(struct tcp *tcp)
     for (uint32_t i = 0; i < tcp->pcbs.count; i++)
         if (pool_is_taken(&tcp->pcbs, i))
             tcp_pcb_free(tcp, tcp_pcb_at(tcp, i));
+    timer_cancel(tcp->wheel, &tcp->keep_timer);
     tcp_timewait_destroy(tcp);
     flow_table_free(&tcp->flows);
     pool_free(&tcp->actives);

@@ -21,9 +21,9 @@ static bool pcb_idle(const struct tcp_pcb *pcb)
         tcp_listed(pcb, TCP_L_DIRTY))
         return false;
     for (unsigned kind = 0; kind < TCP_D_KINDS; kind++)
-        if (act->deadline[kind])
+        if (act->deadline[kind] && kind != TCP_D_KEEPALIVE)
             return false;
-    return true;
+    return act->keep_probes == 0;
 }
 
 /* What recovery and congestion control knew is forgotten: the ACK clock is gone anyway. */
@@ -31,7 +31,8 @@ static void pcb_sleep(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     tg_assert(pcb->snd_una == pcb->snd_end && pcb->rcv_read == pcb->rcv_nxt);
     pcb->flags &= ~(uint32_t)(TCP_F_RECOVERY | TCP_F_TIMEOUT | TCP_F_RESEND | TCP_F_CWND_LIMITED |
-                              TCP_F_PROBE | TCP_F_OVERRIDE);
+                              TCP_F_PROBE | TCP_F_OVERRIDE | TCP_F_KEEP_PROBE);
+    tcp_keepalive_sleeps(tcp, pcb);
     stats_count(tcp->stats, TG_C_tcp_sleeps);
     tcp_list_remove(tcp, TCP_L_AWAKE, pcb);
     timer_cancel(tcp->wheel, &pcb->act->timer);
@@ -104,6 +105,7 @@ bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
     pcb->act->snd_small = pcb->snd_una;
     pcb->act->sent_ns = tcp->now;
     pcb->congestion->start(pcb);
+    tcp_keepalive_wakes(tcp, pcb);
     tcp_list_push(tcp, TCP_L_AWAKE, pcb);
     return true;
 }

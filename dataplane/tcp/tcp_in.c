@@ -252,7 +252,9 @@ static bool ack_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         tcp_challenge(tcp, pcb, rx->now);
         return false;
     }
+    uint32_t una = pcb->snd_una;
     tcp_ack_take(tcp, pcb, rx);
+    tcp_heard(pcb, una, rx->now);
     return true;
 }
 

@@ -12,6 +12,7 @@
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
  *   tcp_idle       connections asleep and awake
  *   tcp_timer      deadlines of a connection behind its one wheel timer
+ *   tcp_keepalive  silent peers: keepalive, user timeout
  *   tcp_settings   the knobs of connections, shared by those that have the same
  *   tcp_user       reads, writes, closes
  *   tcp_state      the only writer of pcb->state
@@ -98,6 +99,9 @@ struct tcp {
     tg_ns now;          /* of the last call that brought one */
     struct prng prng;
     struct tcp_cookies cookies;
+    struct timer keep_timer; /* armed while connections with keepalive sleep */
+    uint32_t keep_hand;      /* next connection that it looks at */
+    bool keep_seen;          /* one of those in this round */
     struct tcp_settings settings[TCP_SETTINGS_MAX];
     uint32_t settings_users[TCP_SETTINGS_MAX]; /* connections and listeners; 0: free, but entry 0 */
 };
@@ -235,26 +239,6 @@ void tcp_wait_end(struct tcp *tcp, struct tcp_pcb *pcb);
 const char *tcp_asleep_check(const struct tcp *tcp, const struct tcp_pcb *pcb);
 const char *tcp_waiting_check(const struct tcp *tcp);
 
-/* --- tcp_settings.c -------------------------------------------------------------------------- */
-static inline const struct tcp_settings *tcp_settings_of(const struct tcp *tcp,
-                                                         const struct tcp_pcb *pcb)
-{
-    return &tcp->settings[pcb->settings];
-}
-static inline bool tcp_switched(const struct tcp *tcp, const struct tcp_pcb *pcb,
-                                enum tcp_option_name name)
-{
-    return tcp_settings_of(tcp, pcb)->switches >> name & 1;
-}
-/* Entry 0 from tcp_config, whose defaults are filled in; false: a value out of range. */
-bool tcp_settings_init(struct tcp *tcp);
-/* Name another entry; drops the old one. 0: back to the defaults. */
-void tcp_settings_use(struct tcp *tcp, uint8_t *name, uint8_t settings);
-/* An accepted connection takes its listener's. */
-void tcp_settings_inherit(struct tcp *tcp, struct tcp_pcb *pcb);
-/* For tcp_check: NULL or what is wrong. */
-const char *tcp_settings_check(const struct tcp *tcp);
-
 /* --- tcp_state.c ----------------------------------------------------------------------------- */
 void tcp_state_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_state to);
 /* The peer may still send payload that counts (RFC 9293 s3.10.7.4, seventh). */
@@ -296,13 +280,6 @@ struct tcp_secrets {
 };
 struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now);
 /* The rest of its face is in tcp_owner.h. */
-
-/* The window that a SYN with these settings tells: not scaled. */
-static inline uint16_t tcp_syn_window(const struct tcp *tcp, uint8_t settings)
-{
-    return (uint16_t)u32_min(tcp->settings[settings].receive_window,
-                             tcp->config.profile->syn_window);
-}
 
 /* --- tcp_in.c ---------------------------------------------------------------------------------- */
 /* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */
@@ -405,5 +382,7 @@ bool tcp_timewait_expects(const struct tcp *tcp, uint32_t record, uint32_t ack);
 bool tcp_timewait_matches(const struct tcp *tcp, uint32_t record, const struct ip_tuple *tuple);
 /* For tcp_check: NULL or what is wrong. */
 const char *tcp_timewait_check(const struct tcp *tcp);
+
+#include "tcp/tcp_knobs.h"
 
 #endif

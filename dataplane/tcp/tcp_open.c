@@ -111,7 +111,9 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     pcb->act->snd_small = pcb->snd_una;
     pcb->act->retries = pcb->act->backoff = 0;
     pcb->quick_acks = tcp->config.profile->quick_acks;
-    pcb->act->sent_ns = now;
+    pcb->act->sent_ns = pcb->act->heard_ns = now;
+    tcp_deadline_clear(pcb, TCP_D_USER);
+    tcp_keepalive_start(tcp, pcb, now);
     bool passive = tcp_has(pcb, TCP_F_PASSIVE);
     stats_count(tcp->stats, passive ? TG_C_tcp_accepted : TG_C_tcp_connected);
     tcp_event_post(tcp, pcb, passive ? TCP_EV_ACCEPTED : TCP_EV_CONNECTED);

@@ -173,12 +173,13 @@ static bool fin_queue(struct tcp *tcp, struct tcp_pcb *pcb)
  * (as Linux does; RFC 9293 s3.8.6.1 sends one new byte, which serves the same end). */
 static bool probe_send(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    if (!tcp_has(pcb, TCP_F_PROBE))
+    if (!tcp_has(pcb, TCP_F_PROBE | TCP_F_KEEP_PROBE))
         return true;
     if (!tcp_emit_ack(tcp, pcb, pcb->snd_una - 1, now))
         return false;
-    stats_count(tcp->stats, TG_C_tcp_zero_window_probes);
-    pcb->flags &= ~(uint32_t)TCP_F_PROBE;
+    stats_count(tcp->stats, tcp_has(pcb, TCP_F_PROBE) ? TG_C_tcp_zero_window_probes
+                                                      : TG_C_tcp_keepalive_probes);
+    pcb->flags &= ~(uint32_t)(TCP_F_PROBE | TCP_F_KEEP_PROBE);
     return true;
 }
 
@@ -267,6 +268,7 @@ static unsigned pcb_output(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantu
         stop = synchronised_output(tcp, pcb, quantum, &sent, now);
         tcp_event_writable(tcp, pcb);
     }
+    tcp_user_timeout_arrange(tcp, pcb, now);
     if (stop == STOP_STARVED) /* an empty pool wedges nobody: come back by the clock */
         tcp_deadline_set(tcp, pcb, TCP_D_REPAIR, now + TCP_REPAIR);
     *more = stop == STOP_QUANTUM;

@@ -58,6 +58,7 @@ enum tcp_flag_bit {
     TCP_F_OWNER = 1u << 22,    /* timestamps and ISN are an owner's cookie */
     TCP_F_RECENT = 1u << 23,   /* something moved since the search for idle connections came by */
     TCP_F_WAITING = 1u << 24,  /* asleep, and the user wants to send: in line for an active part */
+    TCP_F_KEEP_PROBE = 1u << 26, /* send a keepalive probe */
     TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
 };
 
@@ -66,9 +67,11 @@ enum tcp_deadline {
     TCP_D_RETRANSMIT, /* RTO */
     TCP_D_PERSIST,    /* zero window probe or silly-window override */
     TCP_D_DELACK,
-    TCP_D_LIFE,   /* connect timeout; FIN-WAIT-2 of an orphan */
-    TCP_D_REPAIR, /* an allocation failed: try again */
-    TCP_D_CORK,   /* the cork has held long enough */
+    TCP_D_LIFE,      /* connect timeout; FIN-WAIT-2 of an orphan */
+    TCP_D_REPAIR,    /* an allocation failed: try again */
+    TCP_D_CORK,      /* the cork has held long enough */
+    TCP_D_KEEPALIVE, /* the next look at a silent peer: does not keep a connection awake */
+    TCP_D_USER,      /* user timeout: what was written has waited long enough */
     TCP_D_KINDS,
 };
 
@@ -125,7 +128,7 @@ struct tcp_pcb {
     uint32_t wait_next; /* TCP_F_WAITING: the next that waits for an active part */
     uint16_t mtu;       /* of the path, bytes of IP packet */
     uint16_t peer_mss;  /* as the peer said */
-    uint16_t heard_s;   /* asleep: when the peer was last heard, in seconds of the worker clock */
+    uint16_t heard;     /* asleep: when the peer was last heard, in units of 2^36 ns */
     uint8_t settings;   /* entry of the table of settings */
 } TG_CACHE_ALIGN;
 
@@ -171,7 +174,10 @@ struct tcp_active {
     tg_ns sent_ns;        /* last transmission of data: idle restart */
     uint32_t acked_bytes; /* congestion avoidance: counted towards the next segment of cwnd */
     uint32_t retransmits;
-    uint64_t cc[6]; /* private to the congestion control */
+    uint8_t keep_probes; /* keepalive probes without an answer */
+    tg_ns heard_ns;      /* last acceptable segment of the peer */
+    tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
+    uint64_t cc[6];      /* private to the congestion control */
 
     /* time */
     struct tcp_pcb *pcb; /* whose it is */

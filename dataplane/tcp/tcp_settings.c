@@ -210,6 +210,9 @@ static void change_apply(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_option_n
         return;
     if (name == TCP_OPT_NAGLE || name == TCP_OPT_RECEIVE_WINDOW)
         tcp_mark_dirty(tcp, pcb); /* what was held back may leave; the window may be told */
+    if (name == TCP_OPT_KEEPALIVE || name == TCP_OPT_KEEP_IDLE || name == TCP_OPT_KEEP_INTERVAL ||
+        name == TCP_OPT_USER_TIMEOUT)
+        tcp_patience_changed(tcp, pcb);
     if (name == TCP_OPT_NOTSENT_LOWAT || name == TCP_OPT_SEND_BUFFER)
         tcp_event_writable(tcp, pcb);
 }

@@ -108,6 +108,12 @@ static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadl
     case TCP_D_REPAIR:
         tcp_mark_dirty(tcp, pcb);
         return;
+    case TCP_D_KEEPALIVE:
+        tcp_keepalive_timeout(tcp, pcb, now);
+        return;
+    case TCP_D_USER:
+        tcp_user_timeout_fired(tcp, pcb, now);
+        return;
     case TCP_D_CORK:
         pcb->flags |= TCP_F_CORK_SPENT;
         tcp_mark_dirty(tcp, pcb);
