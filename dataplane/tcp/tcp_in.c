@@ -103,10 +103,15 @@ static void nobody_arrives(struct tcp *tcp, struct tcp_rx *rx)
     /* Second, check for an ACK: there is no connection that it could belong to. Third, check for a SYN. */
     bool syn = (rx->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
     const struct tcp_listener *listener = NULL;
-    if (syn && !rst_verdict)
+    if (!rst_verdict)
         listener = tcp_listener_find(tcp, rx->tuple.local_port);
-    if (listener) {
+    if (syn && listener) {
         tcp_open_passive(tcp, rx, listener, NULL);
+        return;
+    }
+    /* Fourth, other data or control for a listener: dropped, no answer. */
+    if (listener && !(rx->flags & TCP_ACK)) {
+        stats_count(tcp->stats, TG_C_tcp_bad_segment);
         return;
     }
     if (cookie_arrives(tcp, rx))

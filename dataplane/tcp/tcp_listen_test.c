@@ -278,7 +278,12 @@ static void syn_with_fin_is_dropped(void **state)
     IN(t, .flags = S | F | A, .ack = 1);
     QUIET(t);
     assert_int_equal(count(t, TG_C_tcp_bad_segment), 3);
-    IN(t, .flags = F | P | U); /* xmas: no ACK, no SYN, no connection */
+    IN(t, .flags = F | P | U); /* xmas: no ACK, no SYN: dropped by a listener (s3.10.7.2, fourth) */
+    IN(t, .flags = 0, .seq = 100, .len = 7);
+    QUIET(t);
+    assert_int_equal(count(t, TG_C_tcp_bad_segment), 5);
+    t->tuple.local_port = 81; /* nobody listens: the answer of CLOSED */
+    IN(t, .flags = F | P | U);
     OUT(t, .flags = R | A, .seq = ANY, .ack = ANY);
     assert_int_equal(tcp_connection_count(t->node.tcp), 0);
     trace_end(t);
