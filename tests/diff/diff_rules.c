@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The differences between the two stacks that are meant, each with its reason. What no rule explains is a defect
+ * of one of them.
+ */
+#include "tests/diff/diff.h"
+
+struct difference {
+    const struct script *script;
+    unsigned step;
+    const struct step *what;
+    const struct view *our_view, *kernel_view;
+    const struct observation *ours, *kernels;
+};
+
+static bool answer_equal(const struct answer *a, const struct answer *b)
+{
+    return a->flags == b->flags && a->seq == b->seq && a->ack == b->ack && a->len == b->len &&
+           a->has_mss == b->has_mss && a->has_wscale == b->has_wscale && a->has_ts == b->has_ts &&
+           a->sack_permitted == b->sack_permitted && a->sack_count == b->sack_count &&
+           a->sack.left == b->sack.left && a->sack.right == b->sack.right;
+}
+
+static bool observation_equal(const struct observation *a, const struct observation *b)
+{
+    if (a->count != b->count || a->result != b->result)
+        return false;
+    for (unsigned i = 0; i < a->count; i++)
+        if (!answer_equal(&a->answers[i], &b->answers[i]))
+            return false;
+    return true;
+}
+
+static const struct {
+    const char *name, *reason;
+    bool (*holds)(const struct difference *d);
+} rules[] = {
+    {"none", "placeholder", NULL},
+};
+
+unsigned rules_count(void)
+{
+    return TG_ARRAY_LEN(rules);
+}
+
+const char *rules_name(unsigned i)
+{
+    return rules[i].name;
+}
+
+const char *rules_reason(unsigned i)
+{
+    return rules[i].reason;
+}
+
+const char *rules_judge(const struct script *script, unsigned step, const struct view *ours,
+                        const struct view *kernels)
+{
+    struct difference d = {script,  step,    &script->steps[step], ours,
+                           kernels, &ours->seen[step], &kernels->seen[step]};
+    if (observation_equal(d.ours, d.kernels))
+        return NULL;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(rules); i++)
+        if (rules[i].holds && rules[i].holds(&d))
+            return rules[i].name;
+    return "";
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * tidegate-diff: run scripts against both stacks and compare until the first difference of each; print how often
+ * each rule explained one, and every difference that none explains. Needs root. The last line counts scripts.
+ */
+#include "tests/diff/diff.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH     128
+#define SHOWN_MAX 20
+
+static struct {
+    uint64_t seed, count;
+    bool verbose;
+} options = {.seed = 1, .count = 1000};
+
+static unsigned passed, failed, shown;
+static uint64_t steps_compared;
+static uint64_t explained[64];
+
+static void observation_print(const char *who, const struct observation *o)
+{
+    printf("    %-7s result %d;", who, o->result);
+    for (unsigned i = 0; i < o->count; i++) {
+        const struct answer *a = &o->answers[i];
+        printf("  %s%s%s%s seq %d ack %d len %u%s%s%s%s", a->flags & TCP_SYN ? "S" : "",
+               a->flags & TCP_FIN ? "F" : "", a->flags & TCP_RST ? "R" : "",
+               a->flags & TCP_ACK ? "." : "", (int)a->seq, (int)a->ack, a->len,
+               a->has_mss ? " mss" : "", a->has_wscale ? " wscale" : "", a->has_ts ? " ts" : "",
+               a->sack_permitted ? " sackok" : "");
+        if (a->sack_count)
+            printf(" sack(%u) %d:%d", a->sack_count, (int)a->sack.left, (int)a->sack.right);
+        printf(";");
+    }
+    printf("%s\n", o->count ? "" : " nothing");
+}
+
+static void difference_print(const struct script *s, unsigned step, const struct view *ours,
+                             const struct view *kernels, const char *rule)
+{
+    printf("seed %llu: %s at step %u\n", (unsigned long long)s->seed,
+           *rule ? rule : "not explained", step);
+    script_print(s, step);
+    observation_print("ours", &ours->seen[step]);
+    observation_print("kernel", &kernels->seen[step]);
+}
+
+static void explain(const char *rule)
+{
+    for (unsigned i = 0; i < rules_count(); i++)
+        if (rules_name(i) == rule)
+            explained[i]++;
+}
+
+static void compare(const struct script *s, const struct view *ours, const struct view *kernels)
+{
+    for (unsigned step = 0; step < s->count; step++) {
+        const char *rule = rules_judge(s, step, ours, kernels);
+        steps_compared++;
+        if (!rule)
+            continue;
+        bool good = *rule != 0;
+        if (good)
+            explain(rule);
+        if ((!good && shown++ < SHOWN_MAX) || options.verbose)
+            difference_print(s, step, ours, kernels, rule);
+        good ? passed++ : failed++;
+        return; /* what comes after may follow from it */
+    }
+    passed++;
+}
+
+static void options_parse(int argc, char **argv)
+{
+    static const struct option longs[] = {{"seed", required_argument, NULL, 's'},
+                                          {"scripts", required_argument, NULL, 'n'},
+                                          {"verbose", no_argument, NULL, 'v'},
+                                          {NULL, 0, NULL, 0}};
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        char *end = NULL;
+        if (c == 's')
+            options.seed = strtoull(optarg, &end, 0);
+        else if (c == 'n')
+            options.count = strtoull(optarg, &end, 0);
+        else if (c == 'v')
+            options.verbose = true;
+        if (c == '?' || (end && (*end || end == optarg))) {
+            fprintf(stderr, "usage: %s [--seed N] [--scripts COUNT] [--verbose]\n", argv[0]);
+            exit(2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct script scripts[BATCH];
+    static struct view ours[BATCH], kernels[BATCH];
+    options_parse(argc, argv);
+    tg_assert(rules_count() <= TG_ARRAY_LEN(explained));
+    kernel_open();
+    for (uint64_t done = 0; done < options.count;) {
+        unsigned n = (unsigned)(options.count - done < BATCH ? options.count - done : BATCH);
+        for (unsigned i = 0; i < n; i++) {
+            script_make(options.seed + done + i, &scripts[i]);
+            stack_run(&scripts[i], &ours[i]);
+        }
+        kernel_run(scripts, kernels, n);
+        for (unsigned i = 0; i < n; i++)
+            compare(&scripts[i], &ours[i], &kernels[i]);
+        done += n;
+        if (done % (BATCH * 16) == 0)
+            printf("%llu scripts\n", (unsigned long long)done), fflush(stdout);
+    }
+    printf("%llu steps compared; explained differences:\n", (unsigned long long)steps_compared);
+    for (unsigned i = 0; i < rules_count(); i++)
+        printf("  %6llu  %s: %s\n", (unsigned long long)explained[i], rules_name(i), rules_reason(i));
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed ? 1 : 0;
+}
