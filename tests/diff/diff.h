@@ -28,8 +28,8 @@ struct step {
     uint8_t flags;     /* enum tcp_flag */
     uint32_t seq, ack; /* relative to the script's and the stack's initial sequence numbers */
     uint16_t window;
-    uint32_t len; /* payload, or bytes to write */
-    uint32_t ts;  /* TSval where timestamps are used */
+    uint32_t len;               /* payload, or bytes to write */
+    uint32_t ts;                /* TSval where timestamps are used */
     struct tcp_options options; /* without timestamps' values; SYN only */
 };
 
@@ -52,7 +52,9 @@ struct answer {
 struct observation {
     unsigned count;
     struct answer answers[DIFF_ANSWERS_MAX];
-    int result; /* of a read or write: bytes, or -1 */
+    bool progress;         /* an ACK that only takes in-order bytes along was left out ... */
+    uint32_t progress_ack; /* ... and said this */
+    int result;            /* of a read or write: bytes, or -1 */
 };
 
 /* What one stack has told one script so far. */

@@ -19,10 +19,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define QUIET_MS 2
+#define QUIET_MS 3
 
 static int tun = -1, listener = -1;
-static unsigned next_number; /* every connection has a port of its own, TIME-WAIT would be in the way */
+static unsigned
+    next_number; /* every connection has a port of its own, TIME-WAIT would be in the way */
 
 static _Noreturn void give_up(const char *what)
 {
@@ -67,7 +68,8 @@ static void tun_open(void)
     tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (tun < 0 || ioctl(tun, TUNSETIFF, &r) < 0)
         give_up("TUN device");
-    run("ip link set lo up && ip link set tgd0 up txqueuelen 10000 && ip addr add 192.0.2.1/24 dev tgd0 && "
+    run("ip link set lo up && ip link set tgd0 up txqueuelen 10000 && ip addr add 192.0.2.1/24 dev "
+        "tgd0 && "
         "ip addr add 2001:db8::1/64 dev tgd0 nodad");
 }
 
@@ -104,7 +106,8 @@ static void batch_accept(struct batch *b)
     struct sockaddr_in6 from;
     socklen_t len = sizeof from;
     int fd, on = 1;
-    while ((fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >=
+           0) {
         unsigned i = ntohs(from.sin6_port) - 2000u - b->first;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         if (i < b->n && b->fd[i] < 0)

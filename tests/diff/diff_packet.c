@@ -87,8 +87,12 @@ void view_take(struct view *view, unsigned step, const struct ip_tuple *tuple, s
         seen->count < DIFF_ANSWERS_MAX) {
         struct tcp_segment seg = wire_tcp(b);
         struct answer a = answer_read(view, &seg);
-        if (!is_plain_progress(view, &a))
+        if (!is_plain_progress(view, &a)) {
             seen->answers[seen->count++] = a;
+        } else {
+            seen->progress = true;
+            seen->progress_ack = a.ack;
+        }
         if (a.flags & TCP_ACK && !(a.flags & TCP_RST))
             view->last_ack = a.ack;
     }

@@ -145,17 +145,9 @@ static uint32_t some_ack(struct model *m)
 static void wrong_one(struct model *m)
 {
     static const uint8_t flags[] = {
-        TCP_ACK,
-        TCP_ACK | TCP_PSH,
-        TCP_ACK | TCP_FIN,
-        TCP_RST,
-        TCP_RST | TCP_ACK,
-        TCP_SYN,
-        TCP_SYN | TCP_ACK,
-        0,
-        TCP_FIN,
-        TCP_ACK | TCP_URG,
-        TCP_FIN | TCP_PSH | TCP_URG,
+        TCP_ACK,           TCP_ACK | TCP_PSH, TCP_ACK | TCP_FIN,           TCP_RST,
+        TCP_RST | TCP_ACK, TCP_SYN,           TCP_SYN | TCP_ACK,           0,
+        TCP_FIN,           TCP_ACK | TCP_URG, TCP_FIN | TCP_PSH | TCP_URG,
     };
     uint8_t f = flags[prng_below(&m->rng, TG_ARRAY_LEN(flags))];
     bool may_carry = !(f & (TCP_SYN | TCP_RST));

@@ -40,6 +40,8 @@ static void stack_open(struct stack *s, const struct script *script)
     struct tcp_config t = {.connections_max = 4,
                            .half_open_max = 4,
                            .time_wait_max = 4,
+                           .receive_window_max = 262144,
+                           .send_buffer_max = 262144,
                            .isn_key = {script->seed, 12},
                            .seed = script->seed};
     tg_assert(net_create(&n, &s->pool.pool, &s->stats, &s->toeplitz, 42, NULL, NULL, &s->net) ==

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define BATCH     128
-#define SHOWN_MAX 20
+#define SHOWN_MAX 400
 
 static struct {
     uint64_t seed, count;
@@ -114,7 +114,8 @@ int main(int argc, char **argv)
     }
     printf("%llu steps compared; explained differences:\n", (unsigned long long)steps_compared);
     for (unsigned i = 0; i < rules_count(); i++)
-        printf("  %6llu  %s: %s\n", (unsigned long long)explained[i], rules_name(i), rules_reason(i));
+        printf("  %6llu  %s: %s\n", (unsigned long long)explained[i], rules_name(i),
+               rules_reason(i));
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
 }
