@@ -113,8 +113,11 @@ static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct he
         o.ts_echo = pcb->ts_recent;
         room = u32_max(room, TCP_TIMESTAMPS_BYTES);
     }
-    if (tcp_has(pcb, TCP_F_SACK) && pcb->act->ooo_first)
+    if (tcp_has(pcb, TCP_F_SACK) && (pcb->act->ooo_first || tcp_has(pcb, TCP_F_DSACK))) {
         o.sack_count = (uint8_t)tcp_ooo_blocks(pcb, o.sack, TCP_SACK_BLOCKS_MAX);
+        if (payload == 0)
+            pcb->flags &= ~(uint32_t)TCP_F_DSACK; /* told; beside a payload it may not fit */
+    }
     h->option_bytes = (uint8_t)tcp_options_emit_in(&tcp->config.profile->data, &o, h->options,
                                                    u32_min(room, TCP_OPTIONS_MAX));
 }
@@ -180,11 +183,18 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     return true;
 }
 
-/* RFC 9293 s3.10.5: <SEQ=SND.NXT><CTL=RST>, with an ACK because firewalls want one. Best effort. */
+/* RFC 9293 s3.10.5: <SEQ=SND.NXT><CTL=RST>, with an ACK because firewalls want one, and with timestamps (RFC 7323
+ * s3.2: SHOULD). Best effort. */
 void tcp_emit_rst(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    struct tcp_stateless rst = {
-        .tuple = &pcb->tuple, .seq = pcb->snd_nxt, .ack = pcb->rcv_nxt, .flags = TCP_RST | TCP_ACK};
+    struct tcp_options options = {.has_timestamps = tcp_has(pcb, TCP_F_TIMESTAMPS),
+                                  .ts_value = tcp_pcb_timestamp(pcb, now),
+                                  .ts_echo = pcb->ts_recent};
+    struct tcp_stateless rst = {.tuple = &pcb->tuple,
+                                .seq = pcb->snd_nxt,
+                                .ack = pcb->rcv_nxt,
+                                .flags = TCP_RST | TCP_ACK,
+                                .options = &options};
     stats_count(tcp->stats, TG_C_tcp_out_rst);
     (void)tcp_emit_stateless(tcp, &rst, now);
 }

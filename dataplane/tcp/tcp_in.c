@@ -187,6 +187,8 @@ static bool sequence_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *
     if (rx->flags & TCP_RST)
         return false;
     if (again) { /* our ACK was lost: the peer waits for one. One a burst at most. */
+        uint32_t end = rx->seq + rx->bytes + (rx->flags & TCP_FIN ? 1 : 0);
+        tcp_ooo_duplicate(pcb, rx->seq, seq_min(end, pcb->rcv_nxt));
         pcb->flags |= TCP_F_ACK_NOW;
         tcp_mark_dirty(tcp, pcb);
     } else {

@@ -54,7 +54,7 @@ static void old_text_is_acknowledged_each_time(void **state)
     OUT(t, .flags = A, .seq = 1, .ack = 101);
     for (unsigned i = 0; i < 3; i++) {
         IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
-        OUT(t, .flags = A, .seq = 1, .ack = 101);
+        OUT(t, .flags = A, .seq = 1, .ack = 101, .sack = {{1, 101}});
     }
     assert_int_equal(node_counted(&t->node, TG_C_tcp_duplicate), 3);
     trace_read(t, 0, 100);
@@ -68,7 +68,7 @@ static void keep_alives_are_answered(void **state)
     IN(t, .flags = A, .seq = 0, .ack = 1); /* without a byte */
     OUT(t, .flags = A, .seq = 1, .ack = 1);
     IN(t, .flags = A, .seq = 0, .ack = 1, .len = 1); /* with one */
-    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{0, 1}});
     stays_established(t);
     trace_end(t);
 }

@@ -338,7 +338,11 @@ void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
 void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
 /* Move what has become in order to the receive queue. */
 void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb);
-/* Blocks for the SACK option, newest first, at most n; returns how many. */
+/* A piece came early at seq: its block is the next ACK's first. */
+void tcp_ooo_recent(struct tcp_pcb *pcb, uint32_t seq);
+/* These bytes came twice: the next ACK says so (RFC 2883), where SACK is in use. */
+void tcp_ooo_duplicate(struct tcp_pcb *pcb, uint32_t left, uint32_t right);
+/* Blocks for the SACK option, at most n: a duplicate, then early pieces, the newest first; returns how many. */
 unsigned tcp_ooo_blocks(const struct tcp_pcb *pcb, struct tcp_sack_block out[], unsigned n);
 
 /* --- tcp_out.c, tcp_emit.c, tcp_segment.c --------------------------------------------------------- */

@@ -67,6 +67,7 @@ void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
         at = &left->link;
     }
     if (left && seq_lt(b->seq, left->seq_end)) {
+        tcp_ooo_duplicate(pcb, b->seq, seq_min(b->seq_end, left->seq_end));
         if (seq_le(b->seq_end, left->seq_end)) {
             stats_count(tcp->stats, TG_C_tcp_duplicate);
             buf_unref(tcp->pool, b);
@@ -74,10 +75,14 @@ void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
         }
         cut_front(b, left->seq_end);
     }
-    while (*at && seq_le((*at)->seq_end, b->seq_end))
+    while (*at && seq_le((*at)->seq_end, b->seq_end)) {
+        tcp_ooo_duplicate(pcb, (*at)->seq, (*at)->seq_end);
         piece_drop(tcp, pcb, at);
-    if (*at && seq_lt((*at)->seq, b->seq_end))
+    }
+    if (*at && seq_lt((*at)->seq, b->seq_end)) {
+        tcp_ooo_duplicate(pcb, (*at)->seq, b->seq_end);
         cut_back(b, (*at)->seq);
+    }
     if (append_to(tcp, left, b))
         return;
     b->link = *at;
@@ -100,27 +105,70 @@ void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb)
     }
 }
 
-/* RFC 2018 s4: the first block holds the segment that came last. The others follow from the left. */
+/* --- what the peer is told ---------------------------------------------------------------------------- */
+
+void tcp_ooo_recent(struct tcp_pcb *pcb, uint32_t seq)
+{
+    uint32_t *recent = pcb->act->ooo_recent;
+    memmove(recent + 1, recent, (TCP_SACK_BLOCKS_MAX - 1) * sizeof *recent);
+    recent[0] = seq;
+}
+
+void tcp_ooo_duplicate(struct tcp_pcb *pcb, uint32_t left, uint32_t right)
+{
+    if (!tcp_has(pcb, TCP_F_SACK))
+        return;
+    pcb->flags |= TCP_F_DSACK;
+    pcb->act->dsack = (struct tcp_sack_block){left, right};
+}
+
+/* The run of pieces without a gap that begins at b; returns the piece behind it. */
+static const struct buf *block_from(const struct buf *b, struct tcp_sack_block *block)
+{
+    *block = (struct tcp_sack_block){b->seq, b->seq_end};
+    for (b = b->link; b && b->seq == block->right; b = b->link)
+        block->right = b->seq_end;
+    return b;
+}
+
+/* The run that holds seq; false: none does. */
+static bool block_at(const struct tcp_pcb *pcb, uint32_t seq, struct tcp_sack_block *block)
+{
+    const struct buf *b = pcb->act->ooo_first;
+    while (b && seq_le(b->seq, seq)) {
+        b = block_from(b, block);
+        if (seq_lt(seq, block->right))
+            return true;
+    }
+    return false;
+}
+
+static bool block_listed(const struct tcp_sack_block out[], unsigned from, unsigned to,
+                         uint32_t left)
+{
+    for (unsigned i = from; i < to; i++)
+        if (out[i].left == left)
+            return true;
+    return false;
+}
+
+/* RFC 2018 s4: the block of the segment that came last, then those that were told before, the latest first; what
+ * room is left goes to others from the left. In front of all a duplicate (RFC 2883 s4), once. */
 unsigned tcp_ooo_blocks(const struct tcp_pcb *pcb, struct tcp_sack_block out[], unsigned n)
 {
-    unsigned count = 1; /* out[0] is kept for the most recent one */
-    bool recent_found = false;
-    const struct buf *b = pcb->act->ooo_first;
-    while (b) {
-        struct tcp_sack_block block = {b->seq, b->seq_end};
-        for (b = b->link; b && b->seq == block.right; b = b->link)
-            block.right = b->seq_end;
-        bool recent =
-            seq_le(block.left, pcb->act->ooo_recent) && seq_lt(pcb->act->ooo_recent, block.right);
-        if (recent) {
-            out[0] = block;
-            recent_found = true;
-        } else if (count < n) {
+    unsigned count = 0, first;
+    struct tcp_sack_block block;
+    if (tcp_has(pcb, TCP_F_DSACK))
+        out[count++] = pcb->act->dsack;
+    first = count;
+    for (unsigned i = 0; i < TCP_SACK_BLOCKS_MAX && count < n && pcb->act->ooo_first; i++)
+        if (block_at(pcb, pcb->act->ooo_recent[i], &block) &&
+            !block_listed(out, first, count, block.left))
             out[count++] = block;
-        }
+    for (const struct buf *b = pcb->act->ooo_first; b && count < n;) {
+        b = block_from(b, &block);
+        if (!block_listed(out, first, count, block.left))
+            out[count++] = block;
     }
-    if (recent_found)
-        return count;
-    memmove(out, out + 1, (count - 1) * sizeof out[0]);
-    return count - 1;
+    return count;
 }

@@ -187,7 +187,8 @@ static bool probe_send(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
  * may not fit beside a full payload. A peer without SACK gets as many as segments came early. */
 static bool early_acks_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned *sent, tg_ns now)
 {
-    if (!tcp_has(pcb, TCP_F_ACK_NOW) || !pcb->act->ooo_first) {
+    bool told = pcb->act->ooo_first || tcp_has(pcb, TCP_F_DSACK);
+    if (!tcp_has(pcb, TCP_F_ACK_NOW) || !told) {
         pcb->act->dup_owed = 0;
         return true;
     }

@@ -6,6 +6,7 @@
 #define DATAPLANE_TCP_PCB_H
 
 #include "tcp/tcp.h"
+#include "tcp/tcp_options.h"
 
 #define TCP_LISTENERS_MAX 64
 #define TCP_MSS_FLOOR                                                                              \
@@ -59,6 +60,7 @@ enum tcp_flag_bit {
     TCP_F_RECENT = 1u << 23,   /* something moved since the search for idle connections came by */
     TCP_F_WAITING = 1u << 24,  /* asleep, and the user wants to send: in line for an active part */
     TCP_F_KEEP_PROBE = 1u << 26, /* send a keepalive probe */
+    TCP_F_DSACK = 1u << 27,      /* a duplicate came: the next ACK names it (RFC 2883) */
     TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
 };
 
@@ -187,8 +189,10 @@ struct tcp_active {
 
     /* opening, early pieces */
     uint32_t iss, irs;
-    uint32_t fin_seq;    /* the peer's FIN, with TCP_F_FIN_SEEN */
-    uint32_t ooo_recent; /* seq of the last piece that came out of order: first SACK block */
+    uint32_t fin_seq; /* the peer's FIN, with TCP_F_FIN_SEEN */
+    uint32_t ooo_recent
+        [TCP_SACK_BLOCKS_MAX];   /* seq of early pieces, the last first: order of SACK blocks */
+    struct tcp_sack_block dsack; /* with TCP_F_DSACK */
 } TG_CACHE_ALIGN;
 
 static_assert(offsetof(struct tcp_active, snd_first) == TG_CACHE_LINE, "line 0: lists, output");

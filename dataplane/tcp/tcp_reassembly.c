@@ -44,6 +44,10 @@ static bool text_trim(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     uint32_t front = 0;
     if (seq_lt(rx->seq, pcb->rcv_nxt)) {
         front = u32_min(pcb->rcv_nxt - rx->seq, rx->bytes);
+        if (front) { /* a duplicate, whatever follows it: at once (RFC 5681 s4.2, RFC 2883 s4) */
+            tcp_ooo_duplicate(pcb, rx->seq, rx->seq + front);
+            pcb->flags |= TCP_F_ACK_NOW;
+        }
         rx->seq += front;
         rx->bytes -= front;
     }
@@ -145,7 +149,7 @@ static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
 static void text_early(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
     stats_count(tcp->stats, TG_C_tcp_out_of_order);
-    pcb->act->ooo_recent = rx->seq;
+    tcp_ooo_recent(pcb, rx->seq);
     tcp_ooo_insert(tcp, pcb, rx->b);
     rx->b = NULL;
     if (pcb->act->dup_owed < TCP_DUP_THRESHOLD + 1) /* more tell the peer nothing that it acts on */

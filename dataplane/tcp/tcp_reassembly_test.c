@@ -119,13 +119,35 @@ static void sack_blocks_newest_first(void **state)
     IN(t, .flags = A, .seq = 3001, .ack = 1, .len = 100);
     OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{3001, 3101}, {1001, 1101}});
     IN(t, .flags = A, .seq = 2001, .ack = 1, .len = 100);
-    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {1001, 1101}, {3001, 3101}});
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {3001, 3101}, {1001, 1101}});
     IN(t, .flags = A, .seq = 5001, .ack = 1, .len = 100);
     OUT(t, .flags = A, .seq = 1, .ack = 1,
-        .sack = {{5001, 5101}, {1001, 1101}, {2001, 2101}, {3001, 3101}});
+        .sack = {{5001, 5101}, {2001, 2101}, {3001, 3101}, {1001, 1101}});
     IN(t, .flags = A, .seq = 4001, .ack = 1, .len = 100);
     OUT(t, .flags = A, .seq = 1, .ack = 1,
-        .sack = {{4001, 4101}, {1001, 1101}, {2001, 2101}, {3001, 3101}});
+        .sack = {{4001, 4101}, {5001, 5101}, {2001, 2101}, {3001, 3101}});
+    trace_end(t);
+}
+
+/* RFC 2883 s4: a duplicate is named first, once; early bytes that came twice are followed by their block. */
+static void duplicates_are_named(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
+    trace_advance(t, 50 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 501);
+    IN(t, .flags = A, .seq = 401, .ack = 1, .len = 300); /* the front came before */
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{401, 501}});
+    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{1001, 1101}});
+    IN(t, .flags = A, .seq = 2001, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{2001, 2101}, {1001, 1101}});
+    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 100); /* the early one again */
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{1001, 1101}, {1001, 1101}, {2001, 2101}});
+    IN(t, .flags = A, .seq = 951, .ack = 1, .len = 300); /* covers it */
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{1001, 1101}, {951, 1251}, {2001, 2101}});
+    IN(t, .flags = A, .seq = 3001, .ack = 1, .len = 100); /* nothing came twice any more */
+    OUT(t, .flags = A, .seq = 1, .ack = 701, .sack = {{3001, 3101}, {951, 1251}, {2001, 2101}});
     trace_end(t);
 }
 
@@ -139,7 +161,7 @@ static void with_timestamps_three_blocks_fit(void **state)
         trace_skip(t);
     }
     IN(t, .flags = A, .seq = 4001, .ack = 1, .len = 100);
-    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{4001, 4101}, {1001, 1101}, {2001, 2101}});
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{4001, 4101}, {3001, 3101}, {2001, 2101}});
     trace_end(t);
 }
 
@@ -343,9 +365,9 @@ static void fin_is_acknowledged_at_once(void **state)
     node_expect_event(&t->node, TCP_EV_READABLE | TCP_EV_PEER_FIN);
     assert_int_equal(trace_info(t).unread, 10);
     IN(t, .flags = A | F, .seq = 1, .ack = 1, .len = 10); /* again */
-    OUT(t, .flags = A, .seq = 1, .ack = 12);
+    OUT(t, .flags = A, .seq = 1, .ack = 12, .sack = {{1, 12}});
     IN(t, .flags = A | F, .seq = 11, .ack = 1);
-    OUT(t, .flags = A, .seq = 1, .ack = 12);
+    OUT(t, .flags = A, .seq = 1, .ack = 12, .sack = {{11, 12}});
     node_expect_no_event(&t->node);
     trace_read(t, 0, 10);
     assert_true(tcp_at_end(t->node.tcp, t->h));
@@ -439,6 +461,7 @@ int main(void)
         BOTH(a_hole_is_told_and_its_filling_acknowledged_at_once),
         BOTH(partial_filling_is_acknowledged_at_once),
         BOTH(sack_blocks_newest_first),
+        BOTH(duplicates_are_named),
         BOTH(with_timestamps_three_blocks_fit),
         BOTH(duplicate_acks_stay_bare),
         BOTH(a_peer_without_sack_can_count),
