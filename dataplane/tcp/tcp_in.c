@@ -186,9 +186,13 @@ static bool sequence_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *
     stats_count(tcp->stats, again ? TG_C_tcp_duplicate : TG_C_tcp_out_of_window);
     if (rx->flags & TCP_RST)
         return false;
-    if (again) { /* our ACK was lost: the peer waits for one. One a burst at most. */
+    /* Bytes cannot be one half of two stacks' endless exchange of ACKs: they are always answered, once a burst
+     * at most. Our ACK was lost, or the peer probes. */
+    if (again) {
         uint32_t end = rx->seq + rx->bytes + (rx->flags & TCP_FIN ? 1 : 0);
         tcp_ooo_duplicate(pcb, rx->seq, seq_min(end, pcb->rcv_nxt));
+    }
+    if (again || rx->bytes) {
         pcb->flags |= TCP_F_ACK_NOW;
         tcp_mark_dirty(tcp, pcb);
     } else {

@@ -35,8 +35,12 @@ static void text_outside_the_window_is_answered_and_dropped(void **state)
     OUT(t, .flags = A, .seq = 1, .ack = 1);
     stays_established(t);
     assert_int_equal(node_counted(&t->node, TG_C_tcp_out_of_window), 1);
-    IN(t, .flags = A, .seq = edge + 0x40000000, .ack = 1, .len = 10);
-    QUIET(t); /* one answer per half second */
+    IN(t, .flags = A, .seq = edge + 0x40000000, .ack = 1, .len = 10); /* bytes: each time */
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    IN(t, .flags = A, .seq = edge + 5, .ack = 1);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    IN(t, .flags = A, .seq = edge + 5, .ack = 1);
+    QUIET(t); /* without: one answer per half second */
     trace_advance(t, 500 * TG_MS);
     IN(t, .flags = A, .seq = edge + 5, .ack = 1);
     OUT(t, .flags = A, .seq = 1, .ack = 1);

@@ -94,6 +94,8 @@ void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct buf *b;
     while ((b = pcb->act->ooo_first) && seq_le(b->seq, pcb->rcv_nxt)) {
+        if (seq_lt(b->seq, pcb->rcv_nxt)) /* what has just come holds it once more */
+            tcp_ooo_duplicate(pcb, b->seq, seq_min(b->seq_end, pcb->rcv_nxt));
         if (seq_le(b->seq_end, pcb->rcv_nxt)) {
             piece_drop(tcp, pcb, &pcb->act->ooo_first);
             continue;

@@ -54,7 +54,7 @@ static struct answer answer_read(struct view *view, const struct tcp_segment *se
     if (o.has_timestamps)
         view->last_ts = o.ts_value;
     struct answer a = {.flags = seg->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK | TCP_URG),
-                       .seq = seg->seq - view->iss,
+                       .seq = seg->flags & TCP_SYN ? 0 : seg->seq - view->iss,
                        .ack = seg->flags & TCP_ACK ? seg->ack - SCRIPT_ISS : 0,
                        .len = seg->payload_bytes,
                        .has_mss = o.has_mss,
