@@ -31,8 +31,7 @@ static void pcb_sleep(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     tg_assert(pcb->snd_una == pcb->snd_end && pcb->rcv_read == pcb->rcv_nxt);
     pcb->flags &= ~(uint32_t)(TCP_F_RECOVERY | TCP_F_TIMEOUT | TCP_F_RESEND | TCP_F_CWND_LIMITED |
-                              TCP_F_PROBE | TCP_F_OVERRIDE | TCP_F_KEEP_PROBE |
-                              TCP_F_DSACK);
+                              TCP_F_PROBE | TCP_F_OVERRIDE | TCP_F_KEEP_PROBE | TCP_F_DSACK);
     tcp_keepalive_sleeps(tcp, pcb);
     stats_count(tcp->stats, TG_C_tcp_sleeps);
     tcp_list_remove(tcp, TCP_L_AWAKE, pcb);

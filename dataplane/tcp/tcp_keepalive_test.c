@@ -170,7 +170,7 @@ static void a_peer_probe_is_answered(void **state)
     OUT(t, .flags = A, .seq = 1, .ack = 1);
     trace_advance(t, TG_S);
     IN(t, .flags = A, .seq = 0, .ack = 1, .len = 1); /* with the garbage octet of old stacks */
-    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{0, 1}});
     assert_int_equal(tcp_unread(t->node.tcp, t->h), 0);
     trace_end(t);
 }

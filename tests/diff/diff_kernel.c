@@ -12,11 +12,13 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define QUIET_MS 3
@@ -41,10 +43,13 @@ static void set(const char *name, const char *value)
     close(fd);
 }
 
-static void run(const char *command)
+static void ip(const char *const argv[])
 {
-    if (system(command) != 0)
-        give_up(command);
+    pid_t child;
+    int status;
+    if (posix_spawnp(&child, argv[0], NULL, NULL, (char *const *)argv, environ) != 0 ||
+        waitpid(child, &status, 0) != child || status != 0)
+        give_up(argv[2]);
 }
 
 /* No timer of its own but the retransmission timeout, no limit on challenge ACKs over all connections, and RFC 1337
@@ -68,9 +73,10 @@ static void tun_open(void)
     tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (tun < 0 || ioctl(tun, TUNSETIFF, &r) < 0)
         give_up("TUN device");
-    run("ip link set lo up && ip link set tgd0 up txqueuelen 10000 && ip addr add 192.0.2.1/24 dev "
-        "tgd0 && "
-        "ip addr add 2001:db8::1/64 dev tgd0 nodad");
+    ip((const char *const[]){"ip", "link", "set", "lo", "up", NULL});
+    ip((const char *const[]){"ip", "link", "set", "tgd0", "up", "txqueuelen", "10000", NULL});
+    ip((const char *const[]){"ip", "addr", "add", "192.0.2.1/24", "dev", "tgd0", NULL});
+    ip((const char *const[]){"ip", "addr", "add", "2001:db8::1/64", "dev", "tgd0", "nodad", NULL});
 }
 
 static void listener_open(void)
