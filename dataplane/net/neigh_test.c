@@ -253,7 +253,8 @@ static void full_transmit_queue_drops_and_counts(void **state)
 static void shared_frame_keeps_its_other_holder(void **state)
 {
     struct harness *h = *state;
-    struct ip_emit ip = {test_addr(US), test_addr(PEER), IP_PROTO_TCP, 0, 0};
+    struct ip_emit ip = {
+        .source = test_addr(US), .destination = test_addr(PEER), .proto = IP_PROTO_TCP};
     struct buf *b = test_buf(&h->pool.pool, "01234567890123456789", 20);
     buf_ref(b);
     assert_int_equal(net_output(h->net, b, &ip, 16, 0), TG_OK);
