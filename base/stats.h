@@ -137,6 +137,10 @@
     X(tcp_time_wait, "connections that entered TIME-WAIT")                                         \
     X(tcp_icmp_errors, "ICMP errors applied to a connection")                                      \
     X(tcp_mtu_reduced, "path MTU lowered")                                                         \
+    X(tcp_mtu_raised, "path MTU raised by a probe that passed")                                    \
+    X(tcp_mtu_probes, "path MTU probes sent")                                                      \
+    X(tcp_mtu_probes_lost, "path MTU probes lost")                                                 \
+    X(tcp_black_holes, "path MTU lowered after timeouts of large segments")                        \
     /* tls */                                                                                      \
     X(tls_handshakes, "handshakes finished")                                                       \
     X(tls_handshakes_failed, "handshakes failed")                                                  \

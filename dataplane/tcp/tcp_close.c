@@ -2,7 +2,7 @@
  * The user closes (RFC 9293 s3.10.4, s3.10.5), and ICMP errors, which may do so for it. Called by the
  * user, and by net for errors.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_pmtu.h"
 
 /* FIN after what is queued; the state moves at once, as s3.10.4 says. */
 static void pcb_shutdown(struct tcp *tcp, struct tcp_pcb *pcb)
@@ -69,21 +69,6 @@ void tcp_abort(struct tcp *tcp, tcp_handle h)
 
 /* --- ICMP ------------------------------------------------------------------------------------------ */
 
-/* Too big: only ever downwards, not below what IP guarantees, and not by more than a segment could need
- * (RFC 5927 s7). Proof by loss before believing (RFC 8899) comes with black-hole detection. */
-static void mtu_take(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t mtu)
-{
-    uint32_t floor = ip_addr_is4(&pcb->tuple.remote) ? TCP_MTU_FLOOR4 : TCP_MTU_FLOOR6;
-    mtu = u32_max(mtu, floor);
-    if (mtu >= pcb->mtu)
-        return;
-    stats_count(tcp->stats, TG_C_tcp_mtu_reduced);
-    if (pcb_opening(pcb))
-        pcb->mtu = (uint16_t)mtu; /* the SYN was small; what it offers shrinks */
-    else
-        tcp_loss_on_mtu(tcp, pcb, (uint16_t)mtu);
-}
-
 void tcp_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
 {
     struct tcp *tcp = arg;
@@ -97,7 +82,7 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
         return;
     stats_count(tcp->stats, TG_C_tcp_icmp_errors);
     if (error->mtu) {
-        mtu_take(tcp, pcb, error->mtu);
+        tcp_pmtu_too_big(tcp, pcb, error->seq, error->mtu, now);
         return;
     }
     /* RFC 5927 s5.2: hard errors abort only what is not synchronised yet; elsewhere retransmission

@@ -3,6 +3,7 @@
  * Every segment with an ACK settles what was owed, so that ACKs merge with data.
  */
 #include "tcp/tcp_owner.h"
+#include "tcp/tcp_pmtu.h"
 
 #define CHECKSUM_OFFSET 16 /* in the TCP header */
 
@@ -254,6 +255,7 @@ bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns 
     if (b->flags & BUF_TX_SENT)
         stats_count(tcp->stats, TG_C_tcp_retransmits);
     struct header h = header_make(tcp, pcb, b->seq, flags, payload, now);
+    tcp_pmtu_sends(tcp, pcb, b, now);
     segment_record(pcb, b, now);
     if (payload < pcb->mss)
         pcb->act->snd_small = seq_max(pcb->act->snd_small, b->seq_end);

@@ -5,7 +5,7 @@
  * of the awake like a clock's hand, and takes one that is idle and was so at the last visit, too. Called by
  * whoever meets a connection that sleeps: tcp_in, tcp_write, tcp_close.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_pmtu.h"
 
 #define SEARCH_STEPS 64u /* connections that one search looks at */
 
@@ -106,6 +106,7 @@ bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
     pcb->act->sent_ns = tcp->now;
     pcb->congestion->start(pcb);
     tcp_keepalive_wakes(tcp, pcb);
+    tcp_pmtu_wakes(tcp, pcb, tcp->now);
     tcp_list_push(tcp, TCP_L_AWAKE, pcb);
     return true;
 }

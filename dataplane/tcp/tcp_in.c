@@ -265,7 +265,7 @@ static bool ack_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     }
     uint32_t una = pcb->snd_una;
     tcp_ack_take(tcp, pcb, rx);
-    tcp_heard(pcb, una, rx->now);
+    tcp_heard(tcp, pcb, una, rx->now);
     return true;
 }
 

@@ -5,7 +5,7 @@
  * connections, a bounded share a tick, and wakes those that are due. Called by tcp_in, tcp_out, tcp_timer,
  * tcp_idle and tcp_settings.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_pmtu.h"
 
 #define SWEEP_TICK      (20 * TG_MS)
 #define SWEEP_TICKS     3000u /* of a round: a minute, or as long as it takes by SHARE_MAX */
@@ -169,12 +169,13 @@ void tcp_user_timeout_fired(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
 }
 
-void tcp_heard(struct tcp_pcb *pcb, uint32_t una, tg_ns now)
+void tcp_heard(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t una, tg_ns now)
 {
     pcb->act->heard_ns = now;
     pcb->act->keep_probes = 0;
     if (pcb->snd_una == una)
         return;
+    tcp_pmtu_acked(tcp, pcb);
     pcb->act->progress_ns = now;
     if (pcb->snd_una == pcb->snd_end)
         tcp_deadline_clear(pcb, TCP_D_USER);

@@ -50,6 +50,6 @@ void tcp_user_timeout_fired(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* A knob of either has changed; the connection is awake. */
 void tcp_patience_changed(struct tcp *tcp, struct tcp_pcb *pcb);
 /* An acceptable segment came; una: snd_una before it. */
-void tcp_heard(struct tcp_pcb *pcb, uint32_t una, tg_ns now);
+void tcp_heard(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t una, tg_ns now);
 
 #endif

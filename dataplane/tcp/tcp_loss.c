@@ -4,7 +4,7 @@
  * the timeout (RFC 6298) differ only in what they mark; RACK will be one more that marks. Called by
  * tcp_ack and tcp_timer.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_pmtu.h"
 
 /* Without SACK each duplicate ACK says that some segment has arrived: the same as inflating cwnd by one
  * segment (RFC 5681 s3.2 step 4), bounded by what is outstanding, so that made-up ACKs gain nothing. */
@@ -31,7 +31,10 @@ void tcp_segment_mark_lost(struct tcp_pcb *pcb, struct buf *b)
 static void recovery_enter(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     stats_count(tcp->stats, TG_C_tcp_fast_retransmit);
-    pcb->congestion->congested(pcb, now);
+    if (tcp_pmtu_excuses(pcb))
+        pcb->ssthresh = u32_min(pcb->ssthresh, pcb->act->cwnd);
+    else
+        pcb->congestion->congested(pcb, now);
     pcb->act->cwnd =
         pcb->ssthresh; /* duplicate ACKs make room through tcp_pipe, not by inflation */
     pcb->act->recover = pcb->snd_nxt;

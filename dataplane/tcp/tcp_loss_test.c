@@ -451,10 +451,11 @@ static void false_too_big_is_harmless(void **state)
     assert_int_equal(trace_info(t).mss, MSS);
     QUIET(t);
     too_big(t, 1, 68);
-    assert_int_equal(trace_pcb(t)->mtu, trace_is6(state) ? 1280 : 552);
+    /* IPv6's segment is smaller than any path's MTU: the claim is false as it stands. */
+    assert_int_equal(trace_pcb(t)->mtu, trace_is6(state) ? 1500 : 552);
     trace_skip(t);
     too_big(t, 1, 1);
-    assert_int_equal(trace_pcb(t)->mtu, trace_is6(state) ? 1280 : 552);
+    assert_int_equal(trace_pcb(t)->mtu, trace_is6(state) ? 1500 : 552);
     struct ip_tuple other = t->tuple;
     other.remote_port++;
     struct net_icmp_error e = {.tuple = other, .seq = t->our_iss + 1, .hard = true};

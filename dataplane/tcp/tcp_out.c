@@ -3,7 +3,7 @@
  * lost segments first, then new ones as both windows allow, ACKs merged with them, else one ACK. Called
  * by the worker once a turn (again while it returns true).
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_pmtu.h"
 
 /* Why sending stopped. */
 enum stop {
@@ -105,21 +105,34 @@ static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b
     return STOP_QUANTUM;
 }
 
-static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+/* What holds the next new segment back; STOP_EMPTY: nothing does. */
+static enum stop send_check(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct buf *b = pcb->act->snd_unsent;
-    if (!b || tail_waits(tcp, pcb, b, now))
-        return STOP_EMPTY;
     enum stop stop = new_segment_fit(tcp, pcb, b);
     if (stop != STOP_EMPTY)
         return stop;
     b = pcb->act->snd_unsent; /* the cut may have replaced it */
-    if (!cwnd_allows(pcb, segment_len(b)))
+    return cwnd_allows(pcb, segment_len(b)) ? STOP_EMPTY : STOP_CWND;
+}
+
+static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    if (!pcb->act->snd_unsent || tail_waits(tcp, pcb, pcb->act->snd_unsent, now))
+        return STOP_EMPTY;
+    uint16_t probe = tcp_pmtu_probe(tcp, pcb, now);
+    if (probe == TCP_PMTU_WAIT)
         return STOP_CWND;
+    enum stop stop = probe ? STOP_EMPTY : send_check(tcp, pcb);
+    if (stop != STOP_EMPTY)
+        return stop;
+    struct buf *b = pcb->act->snd_unsent;
     if (pcb->act->reserved == b)
         pcb->act->reserved = NULL; /* it has left: a reservation ends with the turn */
     if (!tcp_emit_queued(tcp, pcb, b, now))
         return STOP_STARVED;
+    if (probe)
+        tcp_pmtu_probe_sent(tcp, pcb, b, probe);
     pcb->act->snd_unsent = b->link;
     pcb->snd_nxt = b->seq_end;
     pcb->flags &= ~(uint32_t)(TCP_F_OVERRIDE | TCP_F_CORK_SPENT);

@@ -138,6 +138,24 @@ static_assert(offsetof(struct tcp_pcb, tuple) == TG_CACHE_LINE, "line 0: sequenc
 static_assert(offsetof(struct tcp_pcb, congestion) == 2 * TG_CACHE_LINE, "line 1: names");
 static_assert(sizeof(struct tcp_pcb) == 3 * TG_CACHE_LINE, "an idle connection");
 
+/* What is known of the path's MTU (tcp_pmtu.c). Sizes are those of IP packets; 0: none. */
+struct tcp_pmtu {
+    uint16_t acked;   /* largest that an ACK has proved to pass, since the MTU was last lowered */
+    uint16_t high;    /* largest that is worth a try; 0: the MTU was never lowered */
+    uint16_t probe;   /* in flight */
+    uint16_t tried;   /* last probe */
+    uint16_t witness; /* in flight, larger than `acked` */
+    uint16_t hint;    /* ICMP's claim that waits for proof */
+    uint8_t failures; /* probes of size `tried` that were lost */
+    uint8_t timeouts; /* in a row, of a segment above the base */
+    bool excusable;   /* probe_end is not acknowledged yet */
+    bool whole;       /* try `high` itself next, not the middle */
+    uint32_t probe_seq, probe_end; /* of the last probe, until all of it is acknowledged */
+    uint32_t hint_seq, witness_seq, witness_end;
+    tg_ns retry_ns; /* no probe before */
+    tg_ns raise_ns; /* no new search before */
+};
+
 /* The other part: what a connection needs while something moves on it: queues, deadlines, recovery. An idle
  * one gives it up when others need it (tcp_sleep) and gets a fresh one with the next segment or write
  * (tcp_wake), as if it had been idle for longer than its timeout (RFC 5681 s4.1). */
@@ -186,6 +204,8 @@ struct tcp_active {
     struct timer timer;  /* armed at or before the earliest deadline */
     tg_ns deadline[TCP_D_KINDS];
     tg_ns answer_ns; /* last answer to a suspect segment */
+
+    struct tcp_pmtu pmtu;
 
     /* opening, early pieces */
     uint32_t iss, irs;

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The path's MTU: which claims of ICMP are believed and when, black holes that say nothing, and the way up
+ * again by probes. A toy path drops what is larger than its limit, with or without a word.
+ */
+#include "tcp/tcp_trace.h"
+
+#define FULL_MTU 1500u
+
+static struct trace *established(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1460, .sack_ok = true, .wscale_plus_1 = 8});
+    return t;
+}
+
+static void too_big(struct trace *t, uint32_t seq, uint32_t mtu)
+{
+    struct net_icmp_error e = {.tuple = t->tuple, .seq = t->our_iss + seq, .mtu = mtu};
+    tcp_icmp_error(t->node.tcp, &e, t->node.now);
+    trace_collect(t);
+}
+
+static uint16_t mtu_of(struct trace *t)
+{
+    return trace_pcb(t)->mtu;
+}
+
+static uint64_t counted(struct trace *t, enum tg_counter c)
+{
+    return node_counted(&t->node, c);
+}
+
+/* --- ICMP --------------------------------------------------------------------------------------------- */
+
+static void a_claim_about_a_small_segment_is_a_lie(void **state)
+{
+    struct trace *t = established(state);
+    trace_write(t, 0, 200);
+    too_big(t, 1, 1300); /* the segment quoted is far below that */
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    assert_int_equal(counted(t, TG_C_tcp_mtu_reduced), 0);
+    trace_end(t);
+}
+
+static void before_anything_has_passed_a_claim_counts_at_once(void **state)
+{
+    struct trace *t = established(state);
+    trace_write(t, 0, trace_info(t).mss);
+    trace_skip(t);
+    too_big(t, 1, 1400);
+    assert_int_equal(mtu_of(t), 1400);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1400 - trace_headers(t));
+    trace_end(t);
+}
+
+/* RFC 5927 s7.2: larger packets have arrived, so the claim waits for the loss of the one that it quotes. */
+static void a_claim_against_the_evidence_waits_for_proof(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss;
+    trace_write(t, 0, mss);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
+    trace_write(t, mss, mss);
+    trace_skip(t);
+    too_big(t, 1 + mss, 1300);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    QUIET(t);
+    trace_advance(t, TG_S); /* it is really lost */
+    assert_int_equal(mtu_of(t), 1300);
+    OUT(t, .flags = A, .seq = 1 + mss, .ack = 1, .len = 1300 - trace_headers(t));
+    trace_end(t);
+}
+
+static void a_claim_that_an_ack_refutes_is_forgotten(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss;
+    trace_write(t, 0, mss);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
+    trace_write(t, mss, mss);
+    too_big(t, 1 + mss, 1300);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + 2 * mss);
+    trace_write(t, 2 * mss, mss);
+    trace_skip(t);
+    trace_advance(t, TG_S);
+    OUT(t, .flags = A, .seq = 1 + 2 * mss, .ack = 1, .len = mss);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    trace_end(t);
+}
+
+/* --- black holes ---------------------------------------------------------------------------------------- */
+
+static void two_timeouts_of_a_size_never_seen_to_pass(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss, headers = trace_headers(t);
+    trace_write(t, 0, mss);
+    trace_skip(t);
+    trace_advance(t, 250 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = mss);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    trace_advance(t, 500 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1280 - headers);
+    assert_int_equal(mtu_of(t), 1280);
+    assert_int_equal(counted(t, TG_C_tcp_black_holes), 1);
+    trace_advance(t, 20 * TG_S); /* four more, and IPv4 goes down to its floor */
+    assert_int_equal(mtu_of(t), trace_is6(state) ? 1280 : 552);
+    trace_advance(t, 60 * TG_S);
+    assert_int_equal(mtu_of(t), trace_is6(state) ? 1280 : 552);
+    assert_int_equal(counted(t, TG_C_tcp_black_holes), trace_is6(state) ? 1 : 2);
+    trace_end(t);
+}
+
+static void a_size_that_has_passed_needs_four(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss;
+    trace_write(t, 0, mss);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
+    trace_write(t, mss, mss);
+    trace_advance(t, 200 * TG_MS + 400 * TG_MS + 800 * TG_MS + 100 * TG_MS);
+    assert_int_equal(counted(t, TG_C_tcp_rto), 3);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    trace_advance(t, 1600 * TG_MS);
+    assert_int_equal(mtu_of(t), 1280);
+    trace_end(t);
+}
+
+static void timeouts_of_small_segments_say_nothing(void **state)
+{
+    struct trace *t = established(state);
+    trace_write(t, 0, 400);
+    trace_advance(t, 60 * TG_S);
+    assert_true(counted(t, TG_C_tcp_rto) > 4);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    assert_int_equal(counted(t, TG_C_tcp_black_holes), 0);
+    trace_end(t);
+}
+
+static void timeouts_with_progress_between_do_not_add_up(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss, offset = 0;
+    for (unsigned i = 0; i < 6; i++, offset += mss) {
+        trace_write(t, offset, mss);
+        while (counted(t, TG_C_tcp_rto) == i)
+            trace_advance(t, 50 * TG_MS);
+        IN(t, .flags = A, .seq = 1, .ack = 1 + offset + mss);
+    }
+    assert_int_equal(counted(t, TG_C_tcp_rto), 6);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    trace_end(t);
+}
+
+/* --- a path with a limit ---------------------------------------------------------------------------------- */
+
+#define STREAM (1536u * 1024)
+#define ROUND  (90 * TG_MS) /* there and back */
+
+struct path {
+    struct trace *t;
+    uint32_t limit;   /* IP packets above it are dropped */
+    bool speaks;      /* and ICMP says so */
+    int32_t window;   /* field of the peer's ACKs */
+    uint32_t written; /* by our user */
+    uint32_t next;    /* first byte that the peer lacks */
+    uint8_t has[STREAM];
+};
+
+static struct path *path_new(struct trace *t, uint32_t limit, bool speaks)
+{
+    struct path *p = calloc(1, sizeof *p);
+    p->t = t;
+    p->limit = limit;
+    p->speaks = speaks;
+    p->window = 12000 >> trace_pcb(t)->snd_scale; /* 8 segments a round: the search has time */
+    return p;
+}
+
+/* The peer's answer: everything in order, and the block above the hole. */
+static void path_ack(struct path *p)
+{
+    struct seg ack = {.flags = A, .seq = 1, .win = p->window};
+    while (p->next < STREAM && p->has[p->next])
+        p->next++;
+    ack.ack = 1 + p->next;
+    uint32_t left = p->next;
+    while (left < p->written && !p->has[left])
+        left++;
+    uint32_t right = left;
+    while (right < p->written && p->has[right])
+        right++;
+    if (left < p->written)
+        ack.sack[0] = (struct tcp_sack_block){1 + left, 1 + right};
+    trace_in(p->t, &ack);
+}
+
+/* One frame reaches the path's narrow place. */
+static void path_frame(struct path *p)
+{
+    struct trace *t = p->t;
+    struct buf *b = t->frames[t->first++ % TRACE_FRAMES];
+    struct tcp_segment s = wire_tcp(b);
+    uint32_t size = b->len - 14u, offset = s.seq - t->our_iss - 1;
+    if (size <= p->limit) {
+        memset(p->has + offset, 1, s.payload_bytes);
+        stream_verify(b->data + b->payload, offset, s.payload_bytes);
+    }
+    buf_unref(&t->node.pool.pool, b);
+    if (size > p->limit && p->speaks)
+        too_big(t, 1 + offset, p->limit);
+    else if (size <= p->limit && s.payload_bytes)
+        path_ack(p);
+}
+
+/* Write up to `bytes` of the stream and let it through, by the clock when nothing moves. */
+static void path_run(struct path *p, uint32_t bytes)
+{
+    struct trace *t = p->t;
+    assert_true(bytes <= STREAM);
+    for (unsigned idle = 0; p->next < bytes && idle < 200;) {
+        uint32_t n = u32_min(bytes - p->written, tcp_writable(t->node.tcp, t->h));
+        if (n) {
+            trace_write(t, p->written, n);
+            p->written += n;
+        }
+        unsigned flying = t->end - t->first;
+        idle = flying ? 0 : idle + 1;
+        trace_advance(t, flying ? ROUND : 50 * TG_MS);
+        for (; flying; flying--)
+            path_frame(p);
+    }
+    assert_int_equal(p->next, bytes);
+    node_check(&t->node);
+}
+
+static void path_end(struct path *p)
+{
+    trace_end(p->t);
+    free(p);
+}
+
+static void a_black_hole_is_found_and_its_size_too(void **state)
+{
+    struct path *p = path_new(established(state), 1400, false);
+    path_run(p, STREAM);
+    assert_in_range(mtu_of(p->t), 1400 - 32, 1400);
+    assert_int_equal(counted(p->t, TG_C_tcp_black_holes), 1);
+    assert_true(counted(p->t, TG_C_tcp_mtu_probes_lost) >= 2);
+    assert_true(counted(p->t, TG_C_tcp_mtu_raised) >= 1);
+    path_end(p);
+}
+
+/* The probe's loss is repaired without a timeout and is not congestion. */
+static void a_lost_probe_costs_no_window(void **state)
+{
+    struct path *p = path_new(established(state), 1400, false);
+    path_run(p, STREAM / 8);
+    uint64_t timeouts = counted(p->t, TG_C_tcp_rto);
+    uint64_t lost = counted(p->t, TG_C_tcp_mtu_probes_lost);
+    uint32_t cwnd = trace_info(p->t).cwnd;
+    path_run(p, STREAM);
+    assert_true(counted(p->t, TG_C_tcp_mtu_probes_lost) > lost);
+    assert_int_equal(counted(p->t, TG_C_tcp_rto), timeouts);
+    assert_true(trace_info(p->t).cwnd >= cwnd);
+    path_end(p);
+}
+
+static void a_mere_outage_is_undone_by_one_probe(void **state)
+{
+    struct path *p = path_new(established(state), 100, false);
+    trace_write(p->t, 0, 1400);
+    p->written = 1400;
+    trace_advance(p->t, TG_S);
+    assert_int_equal(mtu_of(p->t), 1280);
+    p->limit = FULL_MTU;
+    path_run(p, STREAM / 4);
+    assert_int_equal(mtu_of(p->t), FULL_MTU);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), 1);
+    path_end(p);
+}
+
+/* ICMP gives the size: nothing to search, until the raise timer asks whether the path has become wider. */
+static void a_path_may_become_wider(void **state)
+{
+    struct path *p = path_new(established(state), 1400, true);
+    path_run(p, STREAM / 4);
+    assert_int_equal(mtu_of(p->t), 1400);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), 0);
+    p->limit = FULL_MTU;
+    trace_advance(p->t, 500 * TG_S);
+    path_run(p, STREAM / 2);
+    assert_int_equal(mtu_of(p->t), 1400);
+    trace_advance(p->t, 110 * TG_S);
+    path_run(p, STREAM);
+    assert_int_equal(mtu_of(p->t), FULL_MTU);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_raised), 1);
+    path_end(p);
+}
+
+/* The probe is answered by ICMP: the search ends at once where it says. */
+static void a_probe_may_be_told_the_size(void **state)
+{
+    struct path *p = path_new(established(state), 1400, true);
+    path_run(p, STREAM / 4);
+    p->limit = 1460;
+    trace_advance(p->t, 610 * TG_S);
+    path_run(p, STREAM);
+    assert_int_equal(mtu_of(p->t), 1460);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), 2); /* 1500, and 1460 as told */
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes_lost), 1);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_reduced), 1);
+    path_end(p);
+}
+
+static void a_path_of_full_size_is_never_probed(void **state)
+{
+    struct path *p = path_new(established(state), FULL_MTU, true);
+    path_run(p, STREAM);
+    assert_int_equal(mtu_of(p->t), FULL_MTU);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), 0);
+    path_end(p);
+}
+
+static void what_a_peer_takes_bounds_the_search(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = (uint16_t)(1350 - trace_headers(t)), .sack_ok = true});
+    struct path *p = path_new(t, 1300, false);
+    path_run(p, STREAM / 2);
+    assert_in_range(mtu_of(t), 1280, 1300);
+    p->limit = FULL_MTU;
+    trace_advance(t, 1300 * TG_S);
+    path_run(p, STREAM);
+    assert_int_equal(mtu_of(t), 1350);
+    path_end(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(a_claim_about_a_small_segment_is_a_lie),
+        BOTH(before_anything_has_passed_a_claim_counts_at_once),
+        BOTH(a_claim_against_the_evidence_waits_for_proof),
+        BOTH(a_claim_that_an_ack_refutes_is_forgotten),
+        BOTH(two_timeouts_of_a_size_never_seen_to_pass),
+        BOTH(a_size_that_has_passed_needs_four),
+        BOTH(timeouts_of_small_segments_say_nothing),
+        BOTH(timeouts_with_progress_between_do_not_add_up),
+        BOTH(a_black_hole_is_found_and_its_size_too),
+        BOTH(a_lost_probe_costs_no_window),
+        BOTH(a_mere_outage_is_undone_by_one_probe),
+        BOTH(a_path_may_become_wider),
+        BOTH(a_probe_may_be_told_the_size),
+        BOTH(a_path_of_full_size_is_never_probed),
+        BOTH(what_a_peer_takes_bounds_the_search),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
