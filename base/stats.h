@@ -136,6 +136,7 @@
     X(tcp_keepalive_dead, "connections given up after keepalive probes")                           \
     X(tcp_time_wait, "connections that entered TIME-WAIT")                                         \
     X(tcp_icmp_errors, "ICMP errors applied to a connection")                                      \
+    X(tcp_windows_grown, "receive windows grown for a fast reader")                                \
     X(tcp_mtu_reduced, "path MTU lowered")                                                         \
     X(tcp_mtu_raised, "path MTU raised by a probe that passed")                                    \
     X(tcp_mtu_probes, "path MTU probes sent")                                                      \

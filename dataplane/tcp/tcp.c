@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define WINDOW_DEFAULT     262144u
+#define WINDOW_INITIAL     65536u
 #define UNSENT_LOW_DEFAULT 32768u
 #define UNSENT_LOW_MIN     4096u
 #define FRAME_CHARGE       512u /* send queue: one frame per so many bytes of buffer, and a few */
@@ -19,6 +20,8 @@ static void config_defaults(struct tcp_config *c)
     c->syn_retries = c->syn_retries ? c->syn_retries : 6;
     c->retries = c->retries ? c->retries : 15;
     c->receive_window_max = c->receive_window_max ? c->receive_window_max : WINDOW_DEFAULT;
+    uint32_t initial = c->receive_window_initial ? c->receive_window_initial : WINDOW_INITIAL;
+    c->receive_window_initial = u32_min(initial, c->receive_window_max);
     c->send_buffer_max = c->send_buffer_max ? c->send_buffer_max : WINDOW_DEFAULT;
     c->unsent_low = u32_max(c->unsent_low ? c->unsent_low : UNSENT_LOW_DEFAULT, UNSENT_LOW_MIN);
     c->ooo_segments_max = c->ooo_segments_max ? c->ooo_segments_max : 64;
@@ -32,7 +35,9 @@ static bool config_valid(const struct tcp_config *c)
     return c->connections_max > 0 && c->connections_max < 1u << 24 && c->time_wait_max < 1u << 24 &&
            c->active_max <= c->connections_max &&
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
-           c->receive_window_max >= 2048 && c->worker < 256 && c->ooo_segments_max < 65535 &&
+           c->receive_window_max >= 2048 &&
+           (c->receive_window_initial == 0 || c->receive_window_initial >= 2048) &&
+           c->worker < 256 && c->ooo_segments_max < 65535 &&
            (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
            c->syn_retries < 255 && (!c->profile || tcp_profile_valid(c->profile));
 }

@@ -66,7 +66,8 @@ struct tcp_config {
     uint32_t half_open_max;      /* SYN-RECEIVED among them */
     uint32_t time_wait_max;      /* oldest is evicted when full */
     uint32_t receive_window_max; /* bytes a connection may hold unread; decides the window scale */
-    uint32_t send_buffer_max;    /* bytes a connection may hold unacknowledged + unsent */
+    uint32_t receive_window_initial; /* where it starts; grows as the reader keeps up. 0: 64 KiB */
+    uint32_t send_buffer_max;        /* bytes a connection may hold unacknowledged + unsent */
     uint32_t unsent_low;       /* WRITABLE is reported when unsent falls to this (notsent_lowat) */
     uint32_t ooo_segments_max; /* per connection */
     uint16_t mss_max;    /* cap of the MSS we offer, 0: from the MTU. Origins never get more than
@@ -180,6 +181,7 @@ struct tcp_info {
     struct ip_tuple tuple;
     uint16_t mss;                     /* payload bytes a full segment carries */
     uint32_t unsent, unacked, unread; /* bytes */
+    uint32_t receive_space;           /* bytes that may wait unread at present */
     uint32_t cwnd, ssthresh;          /* bytes */
     tg_ns srtt, rto;
     uint8_t state; /* enum tcp_state */

@@ -56,7 +56,7 @@ uint32_t tcp_timestamp(uint32_t ts_offset, tg_ns now)
 /* Largest window that the 16-bit field can tell this peer. */
 static uint32_t window_max(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    return u32_min(tcp_settings_of(tcp, pcb)->receive_window, 65535u << pcb->rcv_scale);
+    return u32_min(tcp_receive_space(tcp, pcb), 65535u << pcb->rcv_scale);
 }
 
 /* Where the buffer ends; out-of-order bytes lie below it and are not charged twice. */

@@ -30,9 +30,18 @@ const char *tcp_settings_check(const struct tcp *tcp);
 /* The window that a SYN with these settings tells: not scaled. */
 static inline uint16_t tcp_syn_window(const struct tcp *tcp, uint8_t settings)
 {
-    return (uint16_t)u32_min(tcp->settings[settings].receive_window,
-                             tcp->config.profile->syn_window);
+    uint32_t space =
+        u32_min(tcp->settings[settings].receive_window, tcp->config.receive_window_initial);
+    return (uint16_t)u32_min(space, tcp->config.profile->syn_window);
 }
+
+/* --- tcp_autotune.c --------------------------------------------------------------------------- */
+/* Bytes that may wait unread at present; never falls while the connection is awake, but by
+ * TCP_OPT_RECEIVE_WINDOW. */
+uint32_t tcp_receive_space(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* rcv_nxt has moved; rcv_read has. */
+void tcp_autotune_arrived(const struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+void tcp_autotune_consumed(struct tcp *tcp, struct tcp_pcb *pcb);
 
 /* --- tcp_keepalive.c -------------------------------------------------------------------------- */
 void tcp_keepalive_init(struct tcp *tcp);

@@ -156,6 +156,16 @@ struct tcp_pmtu {
     tg_ns raise_ns; /* no new search before */
 };
 
+/* Right-sizing of the receive window (tcp_autotune.c). */
+struct tcp_tune {
+    uint32_t space;           /* bytes that may wait unread; 0: as at the start */
+    uint32_t most;            /* bytes that the reader has taken in one round, at most */
+    uint32_t read_seq;        /* rcv_read when this round began */
+    uint32_t window_end;      /* behind the window that is being timed */
+    tg_ns read_ns, window_ns; /* when they began; 0: not yet */
+    tg_ns round_ns;           /* least time in which a window has arrived */
+};
+
 /* The other part: what a connection needs while something moves on it: queues, deadlines, recovery. An idle
  * one gives it up when others need it (tcp_sleep) and gets a fresh one with the next segment or write
  * (tcp_wake), as if it had been idle for longer than its timeout (RFC 5681 s4.1). */
@@ -206,6 +216,7 @@ struct tcp_active {
     tg_ns answer_ns; /* last answer to a suspect segment */
 
     struct tcp_pmtu pmtu;
+    struct tcp_tune tune;
 
     /* opening, early pieces */
     uint32_t iss, irs;

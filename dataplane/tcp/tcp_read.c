@@ -22,6 +22,7 @@ enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *i
         .unsent = pcb->snd_end - pcb->snd_nxt,
         .unacked = pcb->snd_nxt - pcb->snd_una,
         .unread = tcp_unread(tcp, h),
+        .receive_space = tcp_receive_space(tcp, pcb),
         .cwnd = pcb->act ? pcb->act->cwnd : tcp_initial_window(pcb),
         .ssthresh = pcb->ssthresh,
         .srtt = pcb->srtt,
@@ -65,6 +66,7 @@ static void receive_advance(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t n)
             tcp_event_post(tcp, pcb, TCP_EV_CLOSED);
         return;
     }
+    tcp_autotune_consumed(tcp, pcb);
     if (tcp_state_receives(pcb->state) && tcp_window_update_due(tcp, pcb)) {
         pcb->flags |= TCP_F_ACK_NOW;
         tcp_mark_dirty(tcp, pcb);

@@ -16,7 +16,7 @@ static bool append_by_copy(const struct tcp *tcp, const struct tcp_pcb *pcb, con
     const struct buf *last = pcb->act->rcv_last;
     if (!last || last->refs != 1 || buf_tailroom(last) < b->len)
         return false;
-    if (pcb->act->rcv_frames > tcp->config.receive_window_max / FRAME_BYTES_MIN)
+    if (pcb->act->rcv_frames > tcp_receive_space(tcp, pcb) / FRAME_BYTES_MIN)
         return true;
     return b->len < BUF_COPY_BELOW && (uint32_t)last->len + b->len <= pcb->mss;
 }
@@ -142,6 +142,7 @@ static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
     rx->b = NULL;
     tcp_ooo_drain(tcp, pcb);
     ack_choose(tcp, pcb, hole, rx->bytes, rx->now);
+    tcp_autotune_arrived(tcp, pcb, rx->now);
     if (pcb->rcv_nxt != before)
         tcp_event_post(tcp, pcb, TCP_EV_READABLE);
 }

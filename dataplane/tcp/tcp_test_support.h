@@ -48,6 +48,7 @@ static inline struct tcp_config node_config(void)
         .half_open_max = 16,
         .time_wait_max = 32,
         .receive_window_max = 262144,
+        .receive_window_initial = 262144, /* fixed, but in tcp_autotune_test */
         .send_buffer_max = 262144,
         .unsent_low = 32768,
         .ooo_segments_max = 16,
