@@ -66,10 +66,11 @@ static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack
         tcp_rtt_sample(tcp, pcb, now - sent_ns);
 }
 
-/* RFC 9293 s3.10.7.4: SND.WL1, SND.WL2 keep old segments from setting the window. True: it changed. */
+/* RFC 9293 s3.10.7.4: SND.WL1, SND.WL2 keep old segments from setting the window. One that acknowledges more is not
+ * old, even when another one ahead of a hole has set it before (as Linux). True: it changed. */
 static bool window_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
-    if (!(seq_lt(pcb->snd_wl1, rx->seg.seq) ||
+    if (!(seq_lt(pcb->snd_una, rx->seg.ack) || seq_lt(pcb->snd_wl1, rx->seg.seq) ||
           (pcb->snd_wl1 == rx->seg.seq && seq_le(pcb->snd_wl2, rx->seg.ack))))
         return false;
     uint32_t window = (uint32_t)rx->seg.window << pcb->snd_scale;

@@ -188,7 +188,7 @@ static bool sequence_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *
         return false;
     /* Bytes cannot be one half of two stacks' endless exchange of ACKs: they are always answered, once a burst
      * at most. Our ACK was lost, or the peer probes. */
-    if (again) {
+    if (again && pcb->state != TCP_S_SYN_RECEIVED) { /* then there were no bytes yet */
         uint32_t end = rx->seq + rx->bytes + (rx->flags & TCP_FIN ? 1 : 0);
         tcp_ooo_duplicate(pcb, rx->seq, seq_min(end, pcb->rcv_nxt));
     }
@@ -246,6 +246,7 @@ static bool ack_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     if (pcb->state == TCP_S_SYN_RECEIVED) {
         if (rx->seg.ack != pcb->act->iss + 1) {
             stats_count(tcp->stats, TG_C_tcp_bad_ack);
+            pcb->flags &= ~(uint32_t)TCP_F_ACK_NOW; /* the RST is the answer */
             tcp_refuse(tcp, rx);
             return false;
         }

@@ -118,10 +118,15 @@ void tcp_ooo_recent(struct tcp_pcb *pcb, uint32_t seq)
 
 void tcp_ooo_duplicate(struct tcp_pcb *pcb, uint32_t left, uint32_t right)
 {
+    struct tcp_sack_block *d = &pcb->act->dsack;
     if (!tcp_has(pcb, TCP_F_SACK))
         return;
-    pcb->flags |= TCP_F_DSACK;
-    pcb->act->dsack = (struct tcp_sack_block){left, right};
+    if (!tcp_has(pcb, TCP_F_DSACK)) {
+        pcb->flags |= TCP_F_DSACK;
+        *d = (struct tcp_sack_block){left, right};
+    } else if (seq_le(left, d->right) && seq_le(d->left, right)) {
+        *d = (struct tcp_sack_block){seq_min(left, d->left), seq_max(right, d->right)};
+    }
 }
 
 /* The run of pieces without a gap that begins at b; returns the piece behind it. */

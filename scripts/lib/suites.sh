@@ -25,6 +25,15 @@ suite_unit() {
     suites_python "$script" "$(build_dir asan)"
 }
 
+# suite_diff SCRIPTS: the same random scripts against our stack and the kernel's; then a spoilt run that must be noticed.
+suite_diff() {
+    local program
+    ui_need_root "scripts/test"
+    build_ninja release tests/diff/tidegate-diff
+    program=$(build_dir release)/tests/diff/tidegate-diff
+    suites_python "$root/scripts/lib/suite_programs.py" "$program --scripts $1" "$program --scripts 200 --selftest"
+}
+
 # The branches of the TCP stack that unit tests, simulator and scripts take: 90 % at least.
 suite_coverage() {
     local dir name targets='' commands=()

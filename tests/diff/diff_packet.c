@@ -47,7 +47,7 @@ static struct answer answer_read(struct view *view, const struct tcp_segment *se
 {
     struct tcp_options o;
     tg_assert(tcp_options_parse(seg->options, &o));
-    if (seg->flags & TCP_SYN && !view->known) {
+    if (seg->flags & TCP_SYN) { /* the first, or of a connection that begins anew */
         view->known = true;
         view->iss = seg->seq;
     }

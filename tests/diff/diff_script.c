@@ -150,6 +150,9 @@ static void wrong_one(struct model *m)
         TCP_FIN,           TCP_ACK | TCP_URG, TCP_FIN | TCP_PSH | TCP_URG,
     };
     uint8_t f = flags[prng_below(&m->rng, TG_ARRAY_LEN(flags))];
+    if (!(f & (TCP_ACK | TCP_RST | TCP_SYN)) &&
+        chance(m, 80)) /* they differ always, outside of the window */
+        f |= TCP_ACK;
     bool may_carry = !(f & (TCP_SYN | TCP_RST));
     struct step *s = segment(m, "any segment", f, some_place(m), some_ack(m),
                              may_carry && chance(m, 60) ? some_bytes(m) : 0);
