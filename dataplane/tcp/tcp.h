@@ -176,7 +176,15 @@ struct tcp_event {
 unsigned tcp_events(struct tcp *tcp, struct tcp_event out[], unsigned n);
 
 void tcp_set_user(struct tcp *tcp, tcp_handle h, uint64_t user);
-/* Names and MSS of a connection; TG_STALE leaves *info untouched. */
+/* What the sender is doing, by the names that Linux's TCP_INFO has for it. */
+enum tcp_ca_state {
+    TCP_CA_OPEN,     /* nothing is missing */
+    TCP_CA_DISORDER, /* something came out of order, or twice: loss or reordering, not known yet */
+    TCP_CA_CWR,      /* the window shrinks for ECN's sake */
+    TCP_CA_RECOVERY, /* fast recovery */
+    TCP_CA_LOSS,     /* recovery after a retransmission timeout */
+};
+/* Names and MSS of a connection; TG_STALE leaves *info untouched. Costs a walk over what is in flight. */
 struct tcp_info {
     struct ip_tuple tuple;
     uint16_t mss;                     /* payload bytes a full segment carries */
@@ -184,8 +192,17 @@ struct tcp_info {
     uint32_t receive_space;           /* bytes that may wait unread at present */
     uint32_t cwnd, ssthresh;          /* bytes */
     tg_ns srtt, rto;
-    uint8_t state; /* enum tcp_state */
-    uint32_t retransmits;
+    uint8_t state;        /* enum tcp_state */
+    uint8_t ca_state;     /* enum tcp_ca_state */
+    uint32_t retransmits; /* segments sent again so far */
+    tg_ns min_rtt;        /* of the last minutes; 0: no sample */
+    uint64_t delivered;   /* bytes that the peer has acknowledged or sacked */
+    uint32_t delivered_segments, reordering_seen; /* so far */
+    struct
+    { /* segments in flight now: sent and not acknowledged; of them sacked, marked lost, and sent again
+              * and neither */
+        uint32_t unacked, sacked, lost, retransmitted;
+    } segments;
 };
 enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *info);
 

@@ -9,6 +9,8 @@ void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt)
 {
     if (rtt == 0)
         rtt = 1; /* srtt 0 means "none" */
+    if (!pcb->act->min_rtt || rtt < pcb->act->min_rtt)
+        pcb->act->min_rtt = rtt;
     if (pcb->srtt == 0) {
         pcb->srtt = rtt;
         pcb->rttvar = rtt / 2;
@@ -55,6 +57,7 @@ static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack
         if (!(b->flags & (BUF_TX_RETRANSMITTED | BUF_TX_SACKED)))
             sent_ns = b->tx_ns;
         news->segments++;
+        pcb->act->delivered_segments += !(b->flags & BUF_TX_SACKED);
         tcp_segment_drop_first(tcp, pcb);
     }
     if (b && b != pcb->act->snd_unsent && seq_lt(b->seq, ack)) {

@@ -60,6 +60,11 @@ static void newreno_congested(struct tcp_pcb *pcb, tg_ns now)
     pcb->act->acked_bytes = 0;
 }
 
+static void newreno_undo(struct tcp_pcb *pcb)
+{
+    pcb->act->acked_bytes = 0; /* nothing else is private */
+}
+
 static void newreno_idle(struct tcp_pcb *pcb)
 {
     pcb->act->acked_bytes = 0;
@@ -70,17 +75,19 @@ const struct tcp_congestion tcp_newreno = {
     .start = newreno_start,
     .acked = newreno_acked,
     .congested = newreno_congested,
+    .undo = newreno_undo,
     .idle = newreno_idle,
 };
 
 /* --- CUBIC ---------------------------------------------------------------------------------------- */
 
-enum cubic_word {               /* of pcb->act->cc[] */
-                  CUBIC_EPOCH,  /* start of this congestion avoidance, ns; 0: not begun */
-                  CUBIC_K,      /* ms from epoch to origin */
-                  CUBIC_ORIGIN, /* plateau, bytes */
-                  CUBIC_W_MAX,  /* window before the last reduction, bytes */
-                  CUBIC_W_EST,  /* what Reno would have, bytes */
+enum cubic_word {                /* of pcb->act->cc[] */
+                  CUBIC_EPOCH,   /* start of this congestion avoidance, ns; 0: not begun */
+                  CUBIC_K,       /* ms from epoch to origin */
+                  CUBIC_ORIGIN,  /* plateau, bytes */
+                  CUBIC_W_MAX,   /* window before the last reduction, bytes */
+                  CUBIC_W_EST,   /* what Reno would have, bytes */
+                  CUBIC_W_SAVED, /* W_MAX before the last reduction: undo */
 };
 #define CUBIC_T_MAX 100000 /* ms: keeps the cube in 64 bits; 100 s after a loss */
 
@@ -161,8 +168,17 @@ static void cubic_congested(struct tcp_pcb *pcb, tg_ns now)
 {
     uint64_t window = flight(pcb);
     pcb->act->cc[CUBIC_EPOCH] = 0;
+    pcb->act->cc[CUBIC_W_SAVED] = pcb->act->cc[CUBIC_W_MAX];
     pcb->act->cc[CUBIC_W_MAX] = window < pcb->act->cc[CUBIC_W_MAX] ? window * 17 / 20 : window;
     pcb->ssthresh = u32_max((uint32_t)(window * 7 / 10), 2u * pcb->mss);
+}
+
+/* A new epoch starts from the restored window with the old plateau (RFC 9438 s4.9.2 keeps the old epoch: its time
+ * went on while the window was small, and so would jump). */
+static void cubic_undo(struct tcp_pcb *pcb)
+{
+    pcb->act->cc[CUBIC_EPOCH] = 0;
+    pcb->act->cc[CUBIC_W_MAX] = pcb->act->cc[CUBIC_W_SAVED];
 }
 
 /* Time that passed without data does not count (RFC 9438 s5.8). */
@@ -176,6 +192,7 @@ const struct tcp_congestion tcp_cubic = {
     .start = cubic_start,
     .acked = cubic_acked,
     .congested = cubic_congested,
+    .undo = cubic_undo,
     .idle = cubic_idle,
 };
 

@@ -320,8 +320,11 @@ struct tcp_congestion {
     void (*start)(struct tcp_pcb *pcb);
     /* New data acknowledged outside fast recovery while cwnd was in use. */
     void (*acked)(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now);
-    /* Congestion: set ssthresh (cwnd follows in tcp_loss). */
+    /* Congestion: set ssthresh (cwnd follows in tcp_loss). Keep what `undo` needs. */
     void (*congested)(struct tcp_pcb *pcb, tg_ns now);
+    /* The last `congested` was for nothing: put private state back as it was before (cwnd and ssthresh are put
+     * back by the caller). At most once after each `congested`. */
+    void (*undo)(struct tcp_pcb *pcb);
     /* The flow was idle: what was learnt of time is void. */
     void (*idle)(struct tcp_pcb *pcb);
 };

@@ -197,11 +197,14 @@ struct tcp_active {
     struct buf *reserved;             /* tcp_reserve's frame: the queue's last or a fresh one */
 
     /* recovery, congestion */
-    uint32_t snd_small;   /* behind the last short segment that left (Nagle, as Minshall has it) */
-    uint32_t recover;     /* snd_nxt at the start of a recovery (RFC 6582) */
-    uint16_t dup_acks;    /* in a row */
-    uint64_t delivered;   /* bytes acknowledged or sacked so far (rate samples) */
-    tg_ns sent_ns;        /* last transmission of data: idle restart */
+    uint32_t snd_small; /* behind the last short segment that left (Nagle, as Minshall has it) */
+    uint32_t recover;   /* snd_nxt at the start of a recovery (RFC 6582) */
+    uint16_t dup_acks;  /* in a row */
+    uint64_t delivered; /* bytes acknowledged or sacked so far (rate samples) */
+    uint32_t delivered_segments; /* likewise */
+    uint32_t reordering_seen;    /* segments that came after later ones */
+    tg_ns min_rtt;               /* 0: no sample */
+    tg_ns sent_ns;               /* last transmission of data: idle restart */
     uint32_t acked_bytes; /* congestion avoidance: counted towards the next segment of cwnd */
     uint32_t retransmits;
     uint8_t keep_probes; /* keepalive probes without an answer */

@@ -11,6 +11,36 @@ void tcp_set_user(struct tcp *tcp, tcp_handle h, uint64_t user)
         pcb->user = user;
 }
 
+static enum tcp_ca_state ca_state_of(const struct tcp_pcb *pcb)
+{
+    if (tcp_has(pcb, TCP_F_TIMEOUT))
+        return TCP_CA_LOSS;
+    if (tcp_has(pcb, TCP_F_RECOVERY))
+        return TCP_CA_RECOVERY;
+    return pcb->act->sacked || pcb->act->dup_acks ? TCP_CA_DISORDER : TCP_CA_OPEN;
+}
+
+/* What only an awake connection has. */
+static void info_fill(const struct tcp_pcb *pcb, struct tcp_info *info)
+{
+    const struct tcp_active *act = pcb->act;
+    info->cwnd = act->cwnd;
+    info->ca_state = (uint8_t)ca_state_of(pcb);
+    info->retransmits = act->retransmits;
+    info->min_rtt = act->min_rtt;
+    info->delivered = act->delivered;
+    info->delivered_segments = act->delivered_segments;
+    info->reordering_seen = act->reordering_seen;
+    for (const struct buf *b = act->snd_first; b && b != act->snd_unsent; b = b->link) {
+        info->segments.unacked++;
+        info->segments.sacked += (b->flags & BUF_TX_SACKED) != 0;
+        info->segments.lost += (b->flags & BUF_TX_LOST) != 0;
+        info->segments.retransmitted +=
+            (b->flags & (BUF_TX_RETRANSMITTED | BUF_TX_SACKED | BUF_TX_LOST)) ==
+            BUF_TX_RETRANSMITTED;
+    }
+}
+
 enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *info)
 {
     const struct tcp_pcb *pcb = tcp_pcb_find(tcp, h);
@@ -23,13 +53,14 @@ enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *i
         .unacked = pcb->snd_nxt - pcb->snd_una,
         .unread = tcp_unread(tcp, h),
         .receive_space = tcp_receive_space(tcp, pcb),
-        .cwnd = pcb->act ? pcb->act->cwnd : tcp_initial_window(pcb),
+        .cwnd = tcp_initial_window(pcb),
         .ssthresh = pcb->ssthresh,
         .srtt = pcb->srtt,
         .rto = pcb->rto,
         .state = pcb->state,
-        .retransmits = pcb->act ? pcb->act->retransmits : 0,
     };
+    if (pcb->act)
+        info_fill(pcb, info);
     return TG_OK;
 }
 

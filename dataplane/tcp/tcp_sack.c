@@ -25,6 +25,7 @@ static void segment_mark_sacked(struct tcp_pcb *pcb, struct buf *b)
     b->flags |= BUF_TX_SACKED;
     pcb->act->sacked += len;
     pcb->act->delivered += len;
+    pcb->act->delivered_segments++;
 }
 
 bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options)
@@ -75,6 +76,7 @@ void tcp_sack_forget(struct tcp_pcb *pcb)
         b->flags &= (uint16_t)~BUF_TX_SACKED;
         pcb->act->sacked -= segment_len(b);
         pcb->act->delivered -= segment_len(b);
+        pcb->act->delivered_segments--;
         pcb->act->pipe += segment_len(b); /* until marked lost, by whoever has called */
     }
     tg_assert(pcb->act->sacked == 0);
