@@ -85,6 +85,7 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
     struct edge_worker *w = &edge->worker[i];
     w->edge = edge;
     w->hoard.every = config->hoard_every;
+    w->hoard.place = edge->number * 8 + i;
     prng_seed(&w->rng, config->seed * 64 + 32 + i);
     snprintf(w->name, sizeof w->name, config->number ? "edge%2$u.%1$u" : "edge.%u", i,
              config->number);

@@ -17,6 +17,8 @@ void hoard_turn(struct hoard *hoard, struct sim *sim, struct buf_pool *pool, str
         hoard_end(hoard, pool);
     if (hoard->held.first || sim->healed || prng_below(rng, hoard->every) != 0)
         return;
+    if (!fault_happens(&sim->faults, FAULT_HOARD, hoard->place, hoard->count++))
+        return;
     hoard->until = sim->now + prng_below(rng, 400 * TG_MS);
     unsigned spare = prng_below(rng, 2) ? 0 : (unsigned)prng_below(rng, 16);
     for (struct buf *b; (b = buf_alloc(pool));)

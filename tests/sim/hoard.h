@@ -10,6 +10,8 @@
 
 struct hoard {
     unsigned every; /* turns between two, about; 0: never */
+    unsigned place; /* names the node in decisions about faults */
+    uint64_t count; /* so far */
     struct buf_queue held;
     tg_ns until;
 };

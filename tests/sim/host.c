@@ -125,7 +125,8 @@ static bool host_turn(struct sim_node *node, tg_ns now)
     struct host *host = host_of(node);
     struct buf *burst[TG_BURST];
     hoard_turn(&host->hoard, node->sim, io_pool(host->io), &host->rng);
-    if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0)
+    if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0 &&
+        fault_happens(&node->sim->faults, FAULT_REFILL, host->number, host->refill_count++))
         io_sim_fail_refill_after(host->io, 1);
     unsigned n = io_rx(host->io, burst, TG_BURST);
     bool busy = n > 0;
@@ -225,7 +226,8 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
         .address6 = sim_address6(config->number),
         .next_port = HOST_FIRST_PORT,
         .refill_faults = config->refill_faults,
-        .hoard = {.every = config->hoard_every},
+        .hoard = {.every = config->hoard_every, .place = config->number},
+        .number = config->number,
         .app_turn = app_turn,
         .app = app,
     };

@@ -20,7 +20,8 @@ struct host {
     struct tcp *tcp;
     struct timer_wheel wheel; /* the application's timers, too */
     struct stats stats;
-    unsigned port; /* on the switch */
+    unsigned port;   /* on the switch */
+    unsigned number; /* of its addresses */
     struct ip_addr address4, address6;
     uint8_t mac[6];
     struct prng rng; /* of the application and of faults */
@@ -28,6 +29,7 @@ struct host {
     uint32_t next_port; /* of active opens: no port is used twice in a run */
     struct hoard hoard;
     unsigned refill_faults;  /* a refill of the pool fails about every so many turns; 0: never */
+    uint64_t refill_count;   /* so far */
     unsigned turns_to_check; /* until tcp_check runs again: it is linear in the connections */
     /* One turn of the application: fetch events, read, write. Returns whether it did anything. */
     bool (*app_turn)(void *app, tg_ns now);

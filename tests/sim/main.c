@@ -2,110 +2,19 @@
  * tidegate-sim: runs seeds. Each seed runs twice and must give the same digest. A failing seed prints
  * what is wrong and the command that repeats it; the last line counts.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/run.h"
 #include <getopt.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
-
-struct options {
-    uint64_t seed, count;
-    const char *scenario; /* NULL: the seed decides */
-    bool verbose, trace, selftest;
-};
-
-static const struct {
-    const char *name;
-    sim_scenario *run;
-} scenarios[] = {{"tcp", scenario_tcp}, {"http", scenario_http}, {"fleet", scenario_fleet}};
-
-/* For the handler of a crash: which seed was it? */
-static uint64_t running_seed;
-static const char *running_scenario;
-
-static void say_crash(void)
-{
-    char line[200];
-    int n = snprintf(line, sizeof line,
-                     "seed %llu: FAIL crash in scenario %s\n"
-                     "    repeat with: tidegate-sim --scenario %s --seed %llu --verbose\n",
-                     (unsigned long long)running_seed, running_scenario, running_scenario,
-                     (unsigned long long)running_seed);
-    if (n > 0)
-        (void)!write(STDOUT_FILENO, line, (size_t)n);
-}
-
-static void on_crash(int sig)
-{
-    say_crash();
-    signal(sig, SIG_DFL);
-    raise(sig);
-}
-
-/* Present in sanitizer builds only: they do not end by a signal. */
-void __asan_set_death_callback(void (*callback)(void)) __attribute__((weak));
-
-static void crash_handlers(void)
-{
-    if (__asan_set_death_callback)
-        __asan_set_death_callback(say_crash);
-    else
-        signal(SIGSEGV, on_crash);
-    signal(SIGABRT, on_crash);
-}
-
-static struct sim_result run_once(sim_scenario *run, uint64_t seed, bool verbose, bool trace)
-{
-    struct sim sim;
-    sim_init(&sim, seed, verbose);
-    sim.trace = trace;
-    run(&sim);
-    struct sim_result result = {sim.digest, sim.now - sim.start, sim.failed, ""};
-    memcpy(result.failure, sim.failure, sizeof result.failure);
-    if (verbose)
-        printf("    %.3f s virtual, %llu turns; frames: %llu sent, %llu delivered, %llu lost, "
-               "%llu duplicated, %llu reordered, %llu damaged, %llu garbage, %llu queue full, "
-               "%llu cut, %llu too big; "
-               "digest %016llx\n",
-               (double)result.virtual_time / TG_S, (unsigned long long)sim.turns,
-               (unsigned long long)sim.counts.sent, (unsigned long long)sim.counts.delivered,
-               (unsigned long long)sim.counts.lost, (unsigned long long)sim.counts.duplicated,
-               (unsigned long long)sim.counts.reordered, (unsigned long long)sim.counts.damaged,
-               (unsigned long long)sim.counts.garbage, (unsigned long long)sim.counts.queue_full,
-               (unsigned long long)sim.counts.resegmented, (unsigned long long)sim.counts.too_big,
-               (unsigned long long)result.digest);
-    sim_free(&sim);
-    return result;
-}
-
-/* Twice, since a run that cannot be repeated cannot be debugged. */
-static bool run_seed(unsigned scenario, uint64_t seed, bool verbose, bool trace)
-{
-    running_seed = seed;
-    running_scenario = scenarios[scenario].name;
-    if (verbose)
-        printf("seed %llu: scenario %s\n", (unsigned long long)seed, running_scenario);
-    struct sim_result first = run_once(scenarios[scenario].run, seed, verbose, trace);
-    struct sim_result second = run_once(scenarios[scenario].run, seed, false, false);
-    const char *what = first.failed ? first.failure : NULL;
-    if (first.digest != second.digest || first.virtual_time != second.virtual_time)
-        what = "the same seed gave another run";
-    if (!what)
-        return true;
-    printf("seed %llu: FAIL %s\n"
-           "    repeat with: tidegate-sim --scenario %s --seed %llu --verbose\n",
-           (unsigned long long)seed, what, running_scenario, (unsigned long long)seed);
-    fflush(stdout);
-    return false;
-}
 
 /* Without forwarding every connection must break, else the fleet's scenario proves nothing. */
 static bool run_control(void)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        struct sim_result result = run_once(scenario_fleet_alone, seed, false, false);
+        struct sim_result result = run_scenario(scenario_fleet_alone, seed, NULL, false, false);
         if (!result.failed)
             continue;
         printf("control: FAIL seed %llu: %s\n", (unsigned long long)seed, result.failure);
@@ -118,7 +27,7 @@ static bool run_control(void)
 static bool run_selftest(void)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct sim_result result = run_once(scenario_tcp_forged, seed, false, false);
+        struct sim_result result = run_scenario(scenario_tcp_forged, seed, NULL, false, false);
         if (result.failed && strstr(result.failure, "wrong byte"))
             return true;
     }
@@ -126,78 +35,128 @@ static bool run_selftest(void)
     return false;
 }
 
-static unsigned scenario_of(const struct options *options, uint64_t seed)
-{
-    for (unsigned i = 0; i < TG_ARRAY_LEN(scenarios); i++)
-        if (options->scenario && strcmp(options->scenario, scenarios[i].name) == 0)
-            return i;
-    return (unsigned)(seed % TG_ARRAY_LEN(scenarios));
-}
-
 static _Noreturn void usage(const char *program)
 {
-    fprintf(
-        stderr,
-        "usage: %s [--seed N] [--seeds COUNT] [--scenario tcp|http|fleet] [--selftest] [--verbose] "
-        "[--trace]\n"
-        "Runs seeds N .. N+COUNT-1 (1 and 1), each twice. --seeds also runs the self-test.\n",
-        program);
+    fprintf(stderr,
+            "usage: %s [--seed N] [--seeds COUNT] [--scenario tcp|http|fleet] [--jobs N] [--once]\n"
+            "       [--digests] [--selftest] [--verbose] [--trace]\n"
+            "Runs seeds N .. N+COUNT-1 (1 and 1), each twice (--once: once). --seeds also runs the "
+            "self-test.\n",
+            program);
     exit(2);
+}
+
+static int scenario_named(const char *name)
+{
+    for (unsigned i = 0; i < run_scenario_count(); i++)
+        if (strcmp(name, run_scenario_name(i)) == 0)
+            return (int)i;
+    return -1;
+}
+
+static uint64_t number_of(const char *text, const char *program)
+{
+    char *end;
+    uint64_t n = strtoull(text, &end, 0);
+    if (*end || end == text)
+        usage(program);
+    return n;
+}
+
+struct options {
+    struct run_options run;
+    bool selftest;
+};
+
+static void option_take(struct options *o, int c, const char *program)
+{
+    switch (c) {
+    case 's':
+        o->run.seed = number_of(optarg, program);
+        break;
+    case 'n':
+        o->run.count = number_of(optarg, program), o->selftest = true;
+        break;
+    case 'c':
+        o->run.scenario = scenario_named(optarg);
+        if (o->run.scenario < 0)
+            usage(program);
+        break;
+    case 'j':
+        o->run.jobs = (unsigned)number_of(optarg, program);
+        break;
+    case 'v':
+        o->run.verbose = true;
+        break;
+    case 'f':
+        o->run.trace = o->run.verbose = true;
+        break;
+    case 'd':
+        o->run.digests = true;
+        break;
+    case 'o':
+        o->run.once = true;
+        break;
+    case 't':
+        o->selftest = true, o->run.count = 0;
+        break;
+    default:
+        usage(program);
+    }
 }
 
 static struct options options_parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"scenario", required_argument, NULL, 'c'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"selftest", no_argument, NULL, 't'},
-        {"trace", no_argument, NULL, 'f'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'n'},
+        {"scenario", required_argument, NULL, 'c'}, {"jobs", required_argument, NULL, 'j'},
+        {"verbose", no_argument, NULL, 'v'},        {"selftest", no_argument, NULL, 't'},
+        {"trace", no_argument, NULL, 'f'},          {"digests", no_argument, NULL, 'd'},
+        {"once", no_argument, NULL, 'o'},           {NULL, 0, NULL, 0},
     };
-    struct options o = {.seed = 1, .count = 1};
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        char *end = NULL;
-        if (c == 's')
-            o.seed = strtoull(optarg, &end, 0);
-        else if (c == 'n')
-            o.count = strtoull(optarg, &end, 0), o.selftest = true;
-        else if (c == 'c')
-            o.scenario = optarg;
-        else if (c == 'v')
-            o.verbose = true;
-        else if (c == 'f')
-            o.trace = o.verbose = true;
-        else if (c == 't')
-            o.selftest = true, o.count = 0;
-        else
-            usage(argv[0]);
-        if (end && (*end || end == optarg))
-            usage(argv[0]);
-    }
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options o = {.run = {.seed = 1, .count = 1, .scenario = -1}};
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;)
+        option_take(&o, c, argv[0]);
     if (optind != argc)
         usage(argv[0]);
+    if (o.run.jobs == 0)
+        o.run.jobs = processors > 0 ? (unsigned)processors : 1;
+    if (o.run.verbose || o.run.jobs > o.run.count)
+        o.run.jobs = 1;
+    if (o.run.jobs > 64)
+        o.run.jobs = 64;
     return o;
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 int main(int argc, char **argv)
 {
     struct options o = options_parse(argc, argv);
-    uint64_t passed = 0, failed = 0;
-    printf("seeds %llu to %llu\n", (unsigned long long)o.seed,
-           (unsigned long long)(o.seed + o.count - 1));
+    printf("seeds %llu to %llu\n", (unsigned long long)o.run.seed,
+           (unsigned long long)(o.run.seed + o.run.count - 1));
     fflush(stdout);
-    crash_handlers();
     /* Every run takes and gives back tens of MiB: keep them, page faults cost more than the runs. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    for (uint64_t i = 0; i < o.count; i++)
-        run_seed(scenario_of(&o, o.seed + i), o.seed + i, o.verbose, o.trace) ? passed++ : failed++;
+    double start = seconds();
+    struct run_totals totals = o.run.count ? run_seeds(&o.run) : (struct run_totals){0};
+    double took = seconds() - start;
+    if (o.run.count)
+        printf("%.1f s real, %.0f s virtual, %.0f x; %.1f M frames; %u processes\n", took,
+               (double)totals.virtual_time / TG_S, (double)totals.virtual_time / TG_S / took,
+               (double)totals.frames / 1e6, o.run.jobs);
     if (o.selftest) {
-        run_selftest() ? passed++ : failed++;
-        run_control() ? passed++ : failed++;
+        run_selftest() ? totals.passed++ : totals.failed++;
+        run_control() ? totals.passed++ : totals.failed++;
     }
-    printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
-    return failed ? 1 : 0;
+    printf("%llu passed, %llu failed\n", (unsigned long long)totals.passed,
+           (unsigned long long)totals.failed);
+    return totals.failed ? 1 : 0;
 }

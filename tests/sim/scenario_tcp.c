@@ -311,6 +311,7 @@ static void scenario_run(struct sim *sim, bool forged)
     world_open(w);
     if (!sim->failed) {
         sim_paths_draw(sim, &w->rng);
+        sim_boxes_draw(sim, &w->rng);
         if (forged)
             for (unsigned i = 0; i < 2; i++)
                 sim->paths[i][!i].forge = 100000;

@@ -19,6 +19,7 @@ void sim_free(struct sim *sim)
     for (unsigned i = 0; i < sim->heap_count; i++)
         free(sim->heap[i].bytes);
     free(sim->heap);
+    faults_free(&sim->faults);
     sim->heap = NULL;
     sim->heap_count = 0;
 }

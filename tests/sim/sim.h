@@ -6,6 +6,8 @@
  *   scenario      what the hosts' applications do, and what must be true at the end
  *   host, edge    stacks: our own net + tcp (host.c), or the real worker (edge.c)
  *   path          loss, delay, reordering, duplication, corruption, rate, per direction (path.c)
+ *   box           a middlebox that rewrites segments in both directions (box.c)
+ *   fault         which of all that happens (fault.c)
  *   sim           time, events, who has its turn next (sim.c)
  */
 #ifndef TESTS_SIM_SIM_H
@@ -14,6 +16,8 @@
 #include "base/hash.h"
 #include "base/span.h"
 #include "base/types.h"
+#include "tests/sim/box.h"
+#include "tests/sim/fault.h"
 
 #define SIM_NODES_MAX 12
 #define SIM_PORTS_MAX 5
@@ -37,17 +41,23 @@ struct sim_node {
 
 /* One direction of a link. Rates are in millionths of the frames. */
 struct sim_path {
+    uint64_t frames;     /* sent so far: names what happens to them */
     tg_ns delay, jitter; /* jitter above the spacing of frames reorders them */
     uint32_t loss, duplicate, reorder, corrupt, truncate, garbage;
     uint32_t resegment;        /* a middlebox cuts a TCP segment in two, which may overlap */
+    uint32_t ce;               /* of ECN-capable packets: marked as having met congestion */
     tg_ns reorder_delay;       /* what a reordered or duplicated frame is late at most */
     uint64_t bytes_per_second; /* 0: no limit */
     tg_ns queue_max;           /* a frame that would wait longer for its turn is dropped */
     uint16_t mtu;              /* of the narrowest link, 0: no limit; in force from mtu_from on */
+    bool mtu_silent;           /* it says nothing about what it drops */
     tg_ns mtu_from;
-    tg_ns busy_until;            /* the wire is taken until then */
-    tg_ns down_from, down_until; /* nothing passes in between */
-    uint32_t forge;              /* self-test: flip payload bits and put the checksum right */
+    tg_ns busy_until;                  /* the wire is taken until then */
+    tg_ns down_from, down_until;       /* nothing passes in between */
+    uint32_t clog, partition;          /* begin with so many of the frames ... */
+    tg_ns clog_max, partition_max;     /* ... for so long at most */
+    tg_ns clog_until, partition_until; /* all arrives at once then; all is lost until then */
+    uint32_t forge;                    /* self-test: flip payload bits and put the checksum right */
 };
 
 struct sim_event {
@@ -78,6 +88,8 @@ struct sim {
     } ports[SIM_PORTS_MAX];
     unsigned port_count;
     struct sim_path paths[SIM_PORTS_MAX][SIM_PORTS_MAX]; /* [from][to] */
+    struct sim_box boxes[SIM_PORTS_MAX][SIM_PORTS_MAX];  /* [lower][higher port] */
+    struct sim_faults faults;
     /* Who gets too-big messages about what left a port, port + 1; 0: that port. (A router does not know
      * which of the nodes with one address has sent a packet.) */
     uint8_t too_big_to[SIM_PORTS_MAX];
@@ -86,8 +98,7 @@ struct sim {
     uint64_t digest; /* of every delivered frame and its time */
     uint64_t turns;
     struct {
-        uint64_t sent, delivered, lost, duplicated, reordered, damaged, garbage, queue_full,
-            resegmented, too_big;
+        uint64_t sent, delivered, too_big;
     } counts;
 
     bool failed;
@@ -114,6 +125,12 @@ void sim_wake(struct sim_node *node, tg_ns when);
  * Returns whether done. */
 bool sim_run(struct sim *sim, tg_ns until, bool (*done)(void *arg), void *arg);
 
+/* The name of a path in decisions about faults. */
+static inline unsigned sim_place(unsigned from, unsigned to)
+{
+    return from * 16 + to;
+}
+
 /* Draw the ills of every path from rng: a quarter of the runs has none. */
 void sim_paths_draw(struct sim *sim, struct prng *rng);
 /* From now on nothing is lost, damaged, late or limited any more. */
@@ -125,7 +142,7 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
 bool sim_resegment(struct prng *rng, struct span frame, uint8_t *first, size_t *first_len,
                    uint8_t *second, size_t *second_len);
 /* True: the frame's IP packet is larger than mtu; a too-big message is on the way to its sender, which gets it
- * at `when` (too_big.c). */
+ * at `when`; 0: it gets none (too_big.c). */
 bool sim_too_big(struct sim *sim, unsigned from, struct span frame, uint16_t mtu, tg_ns when);
 /* Print a frame that is delivered (trace.c). */
 void sim_trace(const struct sim *sim, unsigned port, struct span frame);
@@ -154,6 +171,7 @@ static inline uint64_t sim_between(struct prng *rng, uint64_t low, uint64_t high
 struct sim_result {
     uint64_t digest;
     tg_ns virtual_time;
+    uint64_t frames; /* delivered */
     bool failed;
     char failure[400];
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * A narrow link: what does not fit is dropped, and a router says so by ICMP (RFC 1191, RFC 4443 s3.2). Called
- * by path.c.
+ * A narrow link: what does not fit is dropped, and a router says so by ICMP (RFC 1191, RFC 4443 s3.2), or does
+ * not. Called by path.c.
  */
 #include "net/wire.h"
 #include "tests/sim/sim.h"
@@ -58,13 +58,15 @@ bool sim_too_big(struct sim *sim, unsigned from, struct span frame, uint16_t mtu
     uint16_t type = wire_get16(frame.data + 12);
     if (len <= mtu || (type != ETHERTYPE_IP4 && type != ETHERTYPE_IP6))
         return false;
+    sim->counts.too_big++;
+    if (when == 0) /* a black hole */
+        return true;
     unsigned to = sim->too_big_to[from] ? sim->too_big_to[from] - 1u : from;
     memcpy(out, sim->ports[to].mac, 6);
     memcpy(out + 6, (const uint8_t[6]){2, 0, 0, 0, 0, ROUTER}, 6);
     wire_put16(out + 12, type);
     size_t n = type == ETHERTYPE_IP4 ? too_big4(ip, len, mtu, out + ETH_BYTES)
                                      : too_big6(ip, len, mtu, out + ETH_BYTES);
-    sim->counts.too_big++;
     sim_schedule(sim, when, to, span_make(out, ETH_BYTES + n));
     return true;
 }

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Which faults happen: all, or only the named ones.
+ */
+#include "tests/sim/fault.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool listed(const struct sim_faults *faults, fault_id id)
+{
+    size_t low = 0, high = faults->only_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (faults->only[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < faults->only_count && faults->only[low] == id;
+}
+
+static void note(struct sim_faults *faults, fault_id id)
+{
+    if (faults->seen_count == faults->seen_cap) {
+        faults->seen_cap = faults->seen_cap ? 2 * faults->seen_cap : 256;
+        faults->seen = realloc(faults->seen, faults->seen_cap * sizeof *faults->seen);
+        tg_assert(faults->seen);
+    }
+    faults->seen[faults->seen_count++] = id;
+}
+
+bool fault_happens(struct sim_faults *faults, enum sim_fault_kind kind, unsigned place,
+                   uint64_t number)
+{
+    fault_id id = fault_make(kind, place, number);
+    if (faults->limited && !listed(faults, id))
+        return false;
+    faults->counts[kind]++;
+    if (faults->record)
+        note(faults, id);
+    return true;
+}
+
+void faults_free(struct sim_faults *faults)
+{
+    free(faults->seen);
+    faults->seen = NULL;
+    faults->seen_count = faults->seen_cap = 0;
+}
+
+const char *fault_name(enum sim_fault_kind kind)
+{
+    static const char *const names[FAULT_KINDS] = {
+        [FAULT_LOSS] = "loss",
+        [FAULT_DUPLICATE] = "duplicate",
+        [FAULT_REORDER] = "reorder",
+        [FAULT_CORRUPT] = "corrupt",
+        [FAULT_TRUNCATE] = "truncate",
+        [FAULT_GARBAGE] = "garbage",
+        [FAULT_RESEGMENT] = "resegment",
+        [FAULT_FORGE] = "forge",
+        [FAULT_CLOG] = "clog",
+        [FAULT_PARTITION] = "partition",
+        [FAULT_CE] = "ce",
+        [FAULT_QUEUE_FULL] = "queue-full",
+        [FAULT_JITTER] = "jitter",
+        [FAULT_MTU] = "mtu",
+        [FAULT_MTU_SILENT] = "mtu-silent",
+        [FAULT_OUTAGE] = "outage",
+        [FAULT_STRIP] = "strip",
+        [FAULT_SHIFT] = "shift",
+        [FAULT_CLAMP] = "clamp",
+        [FAULT_MSS] = "mss",
+        [FAULT_HOARD] = "hoard",
+        [FAULT_REFILL] = "refill",
+        [FAULT_ALLOC] = "alloc",
+        [FAULT_TX_FULL] = "tx-full",
+        [FAULT_LIE_GOOD] = "lie-good",
+        [FAULT_LIE_BAD] = "lie-bad",
+        [FAULT_MERGE] = "merge",
+        [FAULT_WRONG_QUEUE] = "wrong-queue",
+        [FAULT_CONNECTION] = "connection",
+    };
+    return kind < FAULT_KINDS && names[kind] ? names[kind] : "?";
+}
+
+const char *fault_text(fault_id id, char out[64])
+{
+    unsigned place = (unsigned)(id >> 48 & 255);
+    snprintf(out, 64, "%s %u>%u #%llu", fault_name((enum sim_fault_kind)(id >> 56)), place >> 4,
+             place & 15, (unsigned long long)(id & 0xffffffffffff));
+    return out;
+}
