@@ -17,7 +17,7 @@ static void config_defaults(struct tcp_config *c)
     c->profile = c->profile ? c->profile : &tcp_profile_linux;
     c->rto_min = c->rto_min ? c->rto_min : c->profile->rto_min;
     c->rto_max = c->rto_max ? c->rto_max : 120 * TG_S;
-    c->syn_retries = c->syn_retries ? c->syn_retries : 6;
+    c->syn_retries = c->syn_retries ? c->syn_retries : 7;
     c->retries = c->retries ? c->retries : 15;
     c->receive_window_max = c->receive_window_max ? c->receive_window_max : WINDOW_DEFAULT;
     uint32_t initial = c->receive_window_initial ? c->receive_window_initial : WINDOW_INITIAL;

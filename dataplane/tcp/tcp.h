@@ -77,7 +77,7 @@ struct tcp_config {
     tg_ns msl;           /* TIME-WAIT lasts 2 of them; 0: 30 s */
     const struct tcp_profile *profile; /* what we look like, outlives the stack; NULL: Linux */
     tg_ns rto_min, rto_max;            /* 0: the profile's (Linux: 200 ms), 120 s */
-    unsigned syn_retries, retries;     /* 0: 6, 15 (RFC 1122 R2) */
+    unsigned syn_retries, retries;     /* 0: 7 (4 minutes), 15: R2 of RFC 9293 s3.8.3 */
     /* What a connection starts with, by tcp_set_option's names and units; 0: the default given there. */
     bool nagle, keepalive;
     uint32_t keep_idle_ms, keep_interval_ms, keep_count, user_timeout_ms;
@@ -162,7 +162,7 @@ enum tcp_event_bit {
     TCP_EV_WRITABLE = 1u << 3,  /* room again after a write met TG_AGAIN */
     TCP_EV_PEER_FIN = 1u << 4,  /* no more bytes will come after those that wait */
     TCP_EV_CLOSED = 1u << 5,    /* the handle is dead after this event; `error` says why: TG_END in
-                                   order, TG_RESET, TG_TIMEOUT, TG_UNREACHABLE */
+                                   order, TG_RESET, TG_TIMEOUT, TG_UNREACHABLE (ICMP said so) */
 };
 struct tcp_event {
     tcp_handle handle;
@@ -192,8 +192,9 @@ struct tcp_info {
     uint32_t receive_space;           /* bytes that may wait unread at present */
     uint32_t cwnd, ssthresh;          /* bytes */
     tg_ns srtt, rto;
-    uint8_t state;        /* enum tcp_state */
-    uint8_t ca_state;     /* enum tcp_ca_state */
+    uint8_t state;    /* enum tcp_state */
+    uint8_t ca_state; /* enum tcp_ca_state */
+    bool unreachable; /* ICMP has said so since the peer was last heard; retransmission goes on */
     uint32_t retransmits; /* segments sent again so far */
     tg_ns min_rtt;        /* of the last minutes; 0: no sample */
     uint64_t delivered;   /* bytes that the peer has acknowledged or sacked */

@@ -85,8 +85,9 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
         tcp_pmtu_too_big(tcp, pcb, error->seq, error->mtu, now);
         return;
     }
-    /* RFC 5927 s5.2: hard errors abort only what is not synchronised yet; elsewhere retransmission
-     * decides. */
+    /* RFC 5927 s5.2, RFC 5461 s4.1: hard errors abort only what is not synchronised yet; all others are soft:
+     * retransmission goes on, and if it ends in vain, that was why (RFC 9293 s3.9.2.2). */
+    pcb->act->unreachable = true;
     if (error->hard && pcb->state == TCP_S_SYN_SENT) {
         stats_count(tcp->stats, TG_C_tcp_connect_failed);
         tcp_pcb_finish(tcp, pcb, TG_UNREACHABLE);

@@ -133,6 +133,8 @@ static struct header header_make(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t 
                        .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
                        .window = window_advertise(tcp, pcb)};
     header_options(tcp, pcb, &h, payload, now);
+    if (payload && tcp_has(pcb, TCP_F_ACK_DELAYED))
+        pcb->flags |= TCP_F_PINGPONG;
     pcb->rcv_acked = pcb->rcv_nxt;
     pcb->flags &= ~(uint32_t)(TCP_F_ACK_NOW | TCP_F_ACK_DELAYED);
     tcp_deadline_clear(pcb, TCP_D_DELACK);

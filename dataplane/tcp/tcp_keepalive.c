@@ -61,7 +61,7 @@ void tcp_keepalive_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         stats_count(tcp->stats, TG_C_tcp_keepalive_dead);
         stats_count(tcp->stats, TG_C_tcp_timed_out);
         tcp_emit_rst(tcp, pcb, now);
-        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
         return;
     }
     pcb->act->keep_probes++;
@@ -166,13 +166,14 @@ void tcp_user_timeout_fired(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     stats_count(tcp->stats, TG_C_tcp_timed_out);
     if (pcb->state == TCP_S_SYN_SENT)
         stats_count(tcp->stats, TG_C_tcp_connect_failed);
-    tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+    tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
 }
 
 void tcp_heard(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t una, tg_ns now)
 {
     pcb->act->heard_ns = now;
     pcb->act->keep_probes = 0;
+    pcb->act->unreachable = false;
     if (pcb->snd_una == una)
         return;
     tcp_pmtu_acked(tcp, pcb);

@@ -58,6 +58,11 @@ void tcp_user_timeout_arrange(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 void tcp_user_timeout_fired(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* A knob of either has changed; the connection is awake. */
 void tcp_patience_changed(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Why the peer is silent: TG_UNREACHABLE when ICMP has told, else TG_TIMEOUT. */
+static inline enum tg_err tcp_silence_error(const struct tcp_pcb *pcb)
+{
+    return pcb->act->unreachable ? TG_UNREACHABLE : TG_TIMEOUT;
+}
 /* An acceptable segment came; una: snd_una before it. */
 void tcp_heard(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t una, tg_ns now);
 

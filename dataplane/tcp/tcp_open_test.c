@@ -182,6 +182,53 @@ static void reset_in_a_simultaneous_open(void **state)
     trace_end(t);
 }
 
+/* RFC 9293 s3.9.2.2, MUST-56: not the end; SHLD-25: but the user may know, now and at the end. */
+static void a_soft_error_is_why_it_failed(void **state)
+{
+    struct tcp_config c = node_config();
+    c.syn_retries = 2;
+    struct trace *t = trace_new(&c, trace_is6(state));
+    trace_connect(t, 0);
+    struct net_icmp_error e = {.tuple = t->tuple, .seq = t->our_iss};
+    assert_false(trace_info(t).unreachable);
+    tcp_icmp_error(t->node.tcp, &e, t->node.now);
+    node_expect_no_event(&t->node);
+    assert_true(trace_info(t).unreachable);
+    trace_advance(t, 10 * TG_S);
+    trace_skip(t);
+    node_expect_closed(&t->node, 0, TG_UNREACHABLE);
+    trace_end(t);
+}
+
+static void a_soft_error_is_forgotten_when_the_peer_is_heard(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    assert_int_equal(tcp_set_option(t->node.tcp, t->h, TCP_OPT_USER_TIMEOUT, 5000), TG_OK);
+    trace_write(t, 0, 100);
+    struct net_icmp_error e = {.tuple = t->tuple, .seq = t->our_iss + 1, .hard = true};
+    tcp_icmp_error(t->node.tcp, &e, t->node.now); /* synchronised: soft, too (RFC 5461) */
+    assert_true(trace_info(t).unreachable);
+    IN(t, .flags = A, .seq = 1, .ack = 51);
+    assert_false(trace_info(t).unreachable);
+    trace_advance(t, 6 * TG_S);
+    node_expect_closed(&t->node, 0, TG_TIMEOUT);
+    trace_end(t);
+}
+
+/* MUST-23: at least three minutes of SYNs. */
+static void syns_go_on_for_three_minutes(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_connect(t, 0);
+    trace_advance(t, 180 * TG_S);
+    node_expect_no_event(&t->node);
+    assert_true(trace_skip(t) >= 6);
+    trace_advance(t, 120 * TG_S);
+    node_expect_closed(&t->node, 0, TG_TIMEOUT);
+    trace_end(t);
+}
+
 static void unreachable_by_icmp(void **state)
 {
     struct trace *t = trace_start(state);
@@ -300,6 +347,9 @@ int main(void)
         BOTH(simultaneous_open_with_a_plain_ack),
         BOTH(reset_in_a_simultaneous_open),
         BOTH(unreachable_by_icmp),
+        BOTH(a_soft_error_is_why_it_failed),
+        BOTH(a_soft_error_is_forgotten_when_the_peer_is_heard),
+        BOTH(syns_go_on_for_three_minutes),
         BOTH(impossible_destinations),
         BOTH(ports_come_from_steer),
         BOTH(own_ports_differ),

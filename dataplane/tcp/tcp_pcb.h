@@ -59,9 +59,10 @@ enum tcp_flag_bit {
     TCP_F_OWNER = 1u << 22,    /* timestamps and ISN are an owner's cookie */
     TCP_F_RECENT = 1u << 23,   /* something moved since the search for idle connections came by */
     TCP_F_WAITING = 1u << 24,  /* asleep, and the user wants to send: in line for an active part */
+    TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
     TCP_F_KEEP_PROBE = 1u << 26, /* send a keepalive probe */
     TCP_F_DSACK = 1u << 27,      /* a duplicate came: the next ACK names it (RFC 2883) */
-    TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
+    TCP_F_PINGPONG = 1u << 28,   /* our data has carried an ACK that was owed: answers will again */
 };
 
 /* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
@@ -207,7 +208,9 @@ struct tcp_active {
     tg_ns sent_ns;               /* last transmission of data: idle restart */
     uint32_t acked_bytes; /* congestion avoidance: counted towards the next segment of cwnd */
     uint32_t retransmits;
+    bool unreachable;    /* ICMP has said so since the peer was last heard: a soft error */
     uint8_t keep_probes; /* keepalive probes without an answer */
+    tg_ns data_ns;       /* last data of the peer; 0: none yet */
     tg_ns heard_ns;      /* last acceptable segment of the peer */
     tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
     uint64_t cc[6];      /* private to the congestion control */

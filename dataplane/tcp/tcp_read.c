@@ -58,6 +58,7 @@ enum tg_err tcp_get_info(const struct tcp *tcp, tcp_handle h, struct tcp_info *i
         .srtt = pcb->srtt,
         .rto = pcb->rto,
         .state = pcb->state,
+        .unreachable = pcb->act && pcb->act->unreachable,
     };
     if (pcb->act)
         info_fill(pcb, info);

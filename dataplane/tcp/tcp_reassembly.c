@@ -114,16 +114,32 @@ static void fin_take(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     }
 }
 
-/* RFC 5681 s4.2, RFC 9293 s3.8.6.3: every second full segment at once, the rest within 40 ms; at once too
- * at the start (the peer's slow start feeds on ACKs) and around holes. */
+/* The peer starts anew after a pause longer than a timeout: its window is small and feeds on ACKs. Not where
+ * data of ours has lately carried the ACKs (a server's answers): there a pure one would be waste. */
+static bool ack_quickly(const struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    tg_ns last = pcb->act->data_ns;
+    uint8_t quick = tcp->config.profile->quick_acks;
+    pcb->act->data_ns = now;
+    if (tcp_has(pcb, TCP_F_PINGPONG))
+        return false;
+    if (last && now - last > tcp_rto(tcp, pcb) && pcb->quick_acks < quick)
+        pcb->quick_acks = quick;
+    if (pcb->quick_acks == 0)
+        return false;
+    pcb->quick_acks--;
+    return true;
+}
+
+/* RFC 5681 s4.2, RFC 9293 s3.8.6.3: every second full segment at once, the rest within the profile's delay; at
+ * once too at the start and around holes. */
 static void ack_choose(struct tcp *tcp, struct tcp_pcb *pcb, bool hole, uint32_t bytes, tg_ns now)
 {
     if (bytes > pcb->rcv_mss)
         pcb->rcv_mss = (uint16_t)bytes;
     bool full = pcb->rcv_nxt - pcb->rcv_acked >= 2u * pcb->rcv_mss;
-    if (hole || full || pcb->quick_acks) {
-        if (pcb->quick_acks)
-            pcb->quick_acks--;
+    bool quickly = ack_quickly(tcp, pcb, now);
+    if (hole || full || quickly) {
         pcb->flags |= TCP_F_ACK_NOW;
         tcp_mark_dirty(tcp, pcb);
         return;

@@ -220,6 +220,7 @@ static void change_apply(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_option_n
 static void quick_ack_set(struct tcp *tcp, struct tcp_pcb *pcb, bool quick)
 {
     pcb->quick_acks = quick ? QUICK_ACKS_WISHED : 0;
+    pcb->flags &= ~(uint32_t)TCP_F_PINGPONG;
     if (quick && tcp_has(pcb, TCP_F_ACK_DELAYED)) {
         pcb->flags |= TCP_F_ACK_NOW;
         tcp_mark_dirty(tcp, pcb);

@@ -27,7 +27,7 @@ static void syn_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         stats_count(tcp->stats, TG_C_tcp_timed_out);
         if (pcb->state == TCP_S_SYN_SENT)
             stats_count(tcp->stats, TG_C_tcp_connect_failed);
-        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
         return;
     }
     pcb->act->retries++;
@@ -55,7 +55,7 @@ static void retransmit_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         return;
     if (retries_spent(tcp, pcb)) {
         stats_count(tcp->stats, TG_C_tcp_timed_out);
-        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
         return;
     }
     pcb->act->retries++;
@@ -71,7 +71,7 @@ static void persist_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         return;
     if (retries_spent(tcp, pcb)) {
         stats_count(tcp->stats, TG_C_tcp_timed_out);
-        tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+        tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
         return;
     }
     pcb->act->retries++;
@@ -86,7 +86,7 @@ static void life_ended(struct tcp *tcp, struct tcp_pcb *pcb)
     stats_count(tcp->stats, TG_C_tcp_timed_out);
     if (pcb->state == TCP_S_SYN_SENT)
         stats_count(tcp->stats, TG_C_tcp_connect_failed);
-    tcp_pcb_finish(tcp, pcb, TG_TIMEOUT);
+    tcp_pcb_finish(tcp, pcb, tcp_silence_error(pcb));
 }
 
 static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns now)
@@ -101,6 +101,7 @@ static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadl
     case TCP_D_DELACK:
         if (tcp_has(pcb, TCP_F_ACK_DELAYED))
             pcb->flags |= TCP_F_ACK_NOW;
+        pcb->flags &= ~(uint32_t)TCP_F_PINGPONG; /* no answer carried it */
         tcp_mark_dirty(tcp, pcb);
         return;
     case TCP_D_LIFE:
