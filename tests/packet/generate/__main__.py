@@ -23,7 +23,11 @@ def scripts():
     """(path below tests/packet, text)"""
     for folder, what, preamble, cases in handshake.GROUPS:
         for name, why, lines in cases:
-            yield f"by_state/{folder}/{name}.pkt", f"{what}: {why}", preamble + lines
+            family = ""
+            if lines.startswith("--"):
+                family, lines = lines.split("\n", 1)
+                family += "\n"
+            yield f"by_state/{folder}/{name}.pkt", f"{what}: {why}", family + preamble + lines
     for state in STATES[:-1]:
         for name, (why, make) in synchronised.EVENTS.items():
             made = make(state)

@@ -45,19 +45,21 @@ LISTEN_CASES = [
     ("syn_rst", "SYN with RST is a RST: ignored", "+.1 < SR 7:7(0) win 1000\n" + OPENS),
     ("syn_ece_cwr", "a SYN that offers ECN opens", "+.1 < SEW 0:0(0) win 32792 <mss 1000>\n"
      "+0 > SE. 0:0(0) ack 1 <...>\n" + STILL_OPENS),
-    ("syn_psh_urg", "PSH and URG in a SYN do not matter", "+.1 < SPU 0:0(0) win 32792 <mss 1000> urg 9\n"
+    ("syn_psh_urg", "PSH and URG in a SYN do not matter", "+.1 < SPU 0:0(0) win 32792 urg 9 <mss 1000>\n"
      "+0 > S. 0:0(0) ack 1 <...>\n" + STILL_OPENS),
     ("syn_with_data", "bytes in a SYN wait for the peer to send them again",
      "+.1 < S 0:10(10) win 32792 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n"
      "+.01 < P. 1:11(10) ack 1 win 257\n+0 > . 1:1(0) ack 11\n" + ACCEPT + "+0 read(4, ..., 1000) = 10\n"),
-    ("syn_no_options", "a SYN without options gets an MSS only",
-     "+.1 < S 0:0(0) win 8192\n+0 > S. 0:0(0) ack 1 <mss 1460>\n" + STILL_OPENS),
+    ("syn_no_options_4", "a SYN without options gets an MSS only",
+     "--ip_version=ipv4\n+.1 < S 0:0(0) win 8192\n+0 > S. 0:0(0) ack 1 <mss 1460>\n" + STILL_OPENS),
+    ("syn_no_options_6", "a SYN without options gets an MSS only",
+     "--ip_version=ipv6\n+.1 < S 0:0(0) win 8192\n+0 > S. 0:0(0) ack 1 <mss 1440>\n" + STILL_OPENS),
     ("syn_window_zero", "a SYN with window 0 opens; what is written waits for the window",
      "+.1 < S 0:0(0) win 0 <mss 1000>\n+0 > S. 0:0(0) ack 1 <...>\n+.01 < . 1:1(0) ack 1 win 0\n" + ACCEPT +
      "+0 write(4, ..., 10) = 10\n+.01 < . 1:1(0) ack 1 win 100\n+0 > P. 1:11(10) ack 1\n"),
 ]
 
-SYN_SENT_OPENED = "+0 > . 1:1(0) ack 1\n+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"
+SYN_SENT_OPENED = "+0 > . 1:1(0) ack 1\n+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"
 SYN_SENT_WAITS = f"+.01 {SYN_ACK}\n" + SYN_SENT_OPENED
 
 SYN_SENT_CASES = [
@@ -77,21 +79,24 @@ SYN_SENT_CASES = [
     ("data", "bytes alone: dropped", "+.01 < P 1:11(10) win 1000\n" + SYN_SENT_WAITS),
     ("rst", "RST without ACK: dropped (second step; RFC 5961 s3.2)", "+.01 < R 0:0(0) win 0\n" + SYN_SENT_WAITS),
     ("rst_ack", "RST with the right ACK: refused",
-     "+.01 < R. 0:0(0) ack 1 win 0\n+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0\n"),
+     "+.01 < R. 0:0(0) ack 1 win 0\n+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0\n"),
     ("rst_ack_low", "RST with a wrong ACK: dropped", "+.01 < R. 0:0(0) ack 0 win 0\n" + SYN_SENT_WAITS),
     ("rst_ack_high", "RST with an ACK of more than the SYN: dropped", "+.01 < R. 0:0(0) ack 2 win 0\n" + SYN_SENT_WAITS),
     ("syn_fin", "SYN with FIN: dropped", "+.01 < SF 0:0(0) win 1000\n" + SYN_SENT_WAITS),
     ("syn_ack_fin", "SYN with ACK and FIN: dropped", "+.01 < SF. 0:0(0) ack 1 win 1000\n" + SYN_SENT_WAITS),
     ("syn_rst_ack", "SYN with RST and the right ACK: refused",
-     "+.01 < SR. 0:0(0) ack 1 win 0\n+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0\n"),
+     "+.01 < SR. 0:0(0) ack 1 win 0\n+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0\n"),
     ("syn_ack_with_data", "bytes with the SYN and ACK wait for the peer to send them again",
      f"+.01 < S. 0:10(10) ack 1 win 32792 {OPTIONS}\n" + SYN_SENT_OPENED),
-    ("syn_ack_no_options", "an answer without options: none is used",
-     "+.01 < S. 0:0(0) ack 1 win 8192\n+0 > . 1:1(0) ack 1\n+0 write(4, ..., 1000) = 1000\n"
+    ("syn_ack_no_options_4", "an answer without options: none is used, and the MSS is 536",
+     "--ip_version=ipv4\n+.01 < S. 0:0(0) ack 1 win 8192\n+0 > . 1:1(0) ack 1\n+0 write(3, ..., 1000) = 1000\n"
      "+0 > . 1:537(536) ack 1\n+0 > P. 537:1001(464) ack 1\n"),
+    ("syn_ack_no_options_6", "an answer without options: none is used, and the MSS is 1220",
+     "--ip_version=ipv6\n+.01 < S. 0:0(0) ack 1 win 8192\n+0 > . 1:1(0) ack 1\n+0 write(3, ..., 2000) = 2000\n"
+     "+0 > . 1:1221(1220) ack 1\n+0 > P. 1221:2001(780) ack 1\n"),
     ("syn_simultaneous", "SYN without ACK: simultaneous open (s3.5 figure 8)",
      f"+.01 < S 0:0(0) win 32792 {OPTIONS}\n+0 > S. 0:0(0) ack 1 <...>\n"
-     "+.01 < . 1:1(0) ack 1 win 257\n+0 getsockopt(4, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"
+     "+.01 < . 1:1(0) ack 1 win 257\n+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"
      "+0 < P. 1:11(10) ack 1 win 257\n+0 > . 1:1(0) ack 11\n"),
     ("syn_simultaneous_syn_ack", "simultaneous open: the other's SYN with ACK opens, too",
      f"+.01 < S 0:0(0) win 32792 {OPTIONS}\n+0 > S. 0:0(0) ack 1 <...>\n"

@@ -30,9 +30,9 @@ SYN_RECEIVED = LISTENING + f"""\
 """
 
 SYN_SENT = """\
-0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
-+0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
-+0 connect(4, ..., ...) = -1 EINPROGRESS (Operation now in progress)
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
 +0 > S 0:0(0) <...>
 """
 

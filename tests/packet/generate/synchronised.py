@@ -179,16 +179,16 @@ def data_exact(s):
     return (segment("P.", s.rcv_nxt, 10, ack=s.snd_una), s.ack(s.rcv_nxt + 10), "+0 read(4, ..., 1000) = 10\n")
 
 
-@event("Bytes that came before: an ACK, no bytes to read")
+@event("Bytes that came before: an ACK that names them as a duplicate (RFC 2883), no bytes to read")
 def data_again(s):
-    return (segment("P.", 1, 100, ack=s.snd_una), s.ack(), s.alive())
+    return (segment("P.", 1, 100, ack=s.snd_una), s.ack(sack="1:101"), s.alive())
 
 
-@event("Bytes of which half came before: the new half counts")
+@event("Bytes of which half came before: the new half counts, the old one is named as a duplicate")
 def data_overlap(s):
     if not s.receives:
         return None
-    return (segment("P.", s.rcv_nxt - 50, 100, ack=s.snd_una), s.ack(s.rcv_nxt + 50), "+0 read(4, ..., 1000) = 50\n")
+    return (segment("P.", s.rcv_nxt - 50, 100, ack=s.snd_una), s.ack(s.rcv_nxt + 50, f"{s.rcv_nxt - 50}:{s.rcv_nxt}"), "+0 read(4, ..., 1000) = 50\n")
 
 
 @event("Bytes ahead of a hole: a duplicate ACK that names them (RFC 2018), read when the hole is filled")
@@ -291,12 +291,12 @@ def fin_early(s):
 def fin_again(s):
     if s.receives:
         return None
-    return segment("F.", s.rcv_nxt - 1, ack=s.snd_una), s.ack(), s.alive()
+    return segment("F.", s.rcv_nxt - 1, ack=s.snd_una), s.ack(sack=f"{s.rcv_nxt - 1}:{s.rcv_nxt}"), s.alive()
 
 
 @event("FIN below the window: an ACK")
 def fin_left(s):
-    return segment("F.", 50, ack=s.snd_una), s.ack(), s.alive()
+    return segment("F.", 50, ack=s.snd_una), s.ack(sack="50:51"), s.alive()
 
 
 @event("FIN beyond the window: an ACK, and it is dropped")

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * See host.h.
+ */
+#include "tests/packet/host.h"
+
+static bool host_tx_done(const void *arg, const struct buf *b)
+{
+    return true;
+}
+
+static void host_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
+{
+    tcp_icmp_error(((struct host *)arg)->tcp, error, now);
+}
+
+void host_defaults(struct host *host, bool ip6)
+{
+    memset(host, 0, sizeof *host);
+    host->ip6 = ip6;
+    host->now = HOST_START;
+    host->config = (struct tcp_config){.connections_max = 16,
+                                       .half_open_max = 16,
+                                       .time_wait_max = 16,
+                                       .receive_window_max = 4u << 20,
+                                       .send_buffer_max = 4u << 20,
+                                       .unsent_low = 2u << 20,
+                                       .ooo_segments_max = 256,
+                                       .isn_key = {11, 12},
+                                       .seed = 5};
+    host->tuple = (struct ip_tuple){.local = test_addr(ip6 ? "2001:db8:1::1" : "192.0.2.1"),
+                                    .remote = test_addr(ip6 ? "2001:db8:1::9" : "192.0.2.9"),
+                                    .local_port = HOST_PORT,
+                                    .remote_port = HOST_PEER_PORT};
+}
+
+bool host_open(struct host *host)
+{
+    test_pool_init(&host->pool, 0);
+    test_toeplitz_init(&host->toeplitz, 7);
+    timer_wheel_init(&host->wheel, host->now);
+    struct net_config n = {.port_count = 1, .address_count = 2, .answers = true};
+    memcpy(n.ports[0].mac, test_mac_ours, 6);
+    n.ports[0].mtu = 1500;
+    n.addresses[0] = (struct net_address){test_addr("192.0.2.1"), 96 + 24, 0};
+    n.addresses[1] = (struct net_address){test_addr("2001:db8:1::1"), 64, 0};
+    return net_create(&n, &host->pool.pool, &host->stats, &host->toeplitz, 42, host_icmp_error,
+                      host, &host->net) == TG_OK &&
+           tcp_create(&host->config, host->net, &host->pool.pool, &host->wheel, &host->stats,
+                      &host->toeplitz, host_tx_done, host, &host->tcp) == TG_OK;
+}
+
+bool host_close(struct host *host)
+{
+    tcp_destroy(host->tcp);
+    if (host->net)
+        net_destroy(host->net);
+    return host->pool.outstanding == 0 && host->wheel.armed == 0;
+}
+
+/* --- the link ------------------------------------------------------------------------------------------- */
+
+static void host_parse_and_give(struct host *host, struct buf *b)
+{
+    if (wire_parse(b, &host->toeplitz) != TG_C_none)
+        buf_unref(&host->pool.pool, b);
+    else if (b->ip_version && b->ip_proto == IP_PROTO_TCP)
+        tcp_input(host->tcp, &b, 1, host->now);
+    else
+        net_input(host->net, b, host->now);
+}
+
+/* The peer's link layer answers for itself. True: the frame was a question to it. */
+static bool link_answered(struct host *host, const struct buf *b)
+{
+    uint16_t ethertype = wire_get16(b->data + 12);
+    if (ethertype == ETHERTYPE_ARP) {
+        host_parse_and_give(host,
+                            test_frame_arp(&host->pool.pool, 2, test_mac_peer, &host->tuple.remote,
+                                           test_mac_ours, &host->tuple.local));
+        return true;
+    }
+    if (ethertype != ETHERTYPE_IP6 || b->data[ETH_BYTES + 6] != IP_PROTO_ICMP6)
+        return false;
+    uint8_t body[24];
+    memcpy(body, host->tuple.remote.bytes, 16);
+    body[16] = 2;
+    body[17] = 1;
+    memcpy(body + 18, test_mac_peer, 6);
+    host_parse_and_give(host,
+                        test_frame_icmp(&host->pool.pool, &host->tuple.remote, &host->tuple.local,
+                                        136, 0, 0x60000000, span_make(body, sizeof body)));
+    return true;
+}
+
+static bool host_transmit(struct host *host)
+{
+    struct buf *b;
+    bool any = false;
+    while (net_take(host->net, &b, 1)) {
+        any = true;
+        if (!link_answered(host, b)) {
+            struct buf *copy = test_buf(&host->pool.pool, b->data, b->len);
+            struct host_packet *p = &host->queue[host->end % HOST_QUEUE_MAX];
+            if (packet_read(host, copy, p) && host->end - host->first < HOST_QUEUE_MAX)
+                host->end++;
+            buf_unref(&host->pool.pool, copy);
+        }
+        buf_unref(&host->pool.pool, b);
+    }
+    return any;
+}
+
+/* --- time ------------------------------------------------------------------------------------------------- */
+
+const char *host_settle(struct host *host)
+{
+    bool busy = true;
+    for (unsigned turn = 0; busy && turn < 1000; turn++) {
+        busy = timers_run(&host->wheel, host->now, 64) > 0;
+        busy |= tcp_output(host->tcp, host->now);
+        busy |= host_transmit(host);
+    }
+    return tcp_check(host->tcp);
+}
+
+const char *host_advance(struct host *host, tg_ns until, bool stop)
+{
+    const char *wrong = host_settle(host);
+    while (!wrong && host->now < until && !(stop && host->first != host->end)) {
+        tg_ns next = timers_next(&host->wheel);
+        if (next <= host->now)
+            next = host->now + TIMER_TICK;
+        host->now = next < until ? next : until;
+        net_tick(host->net, host->now);
+        wrong = host_settle(host);
+    }
+    return wrong;
+}
+
+const struct host_packet *host_next(struct host *host)
+{
+    return host->first == host->end ? NULL : &host->queue[host->first++ % HOST_QUEUE_MAX];
+}
+
+/* --- packets in ----------------------------------------------------------------------------------------------- */
+
+static uint8_t *option_emit(uint8_t *p, uint8_t kind, const struct tcp_options *o, uint32_t our_iss)
+{
+    switch (kind) {
+    case 2:
+        *p++ = 2, *p++ = 4;
+        wire_put16(p, o->mss);
+        return p + 2;
+    case 3:
+        *p++ = 3, *p++ = 3, *p++ = o->wscale;
+        return p;
+    case 4:
+        *p++ = 4, *p++ = 2;
+        return p;
+    case 5:
+        *p++ = 5, *p++ = (uint8_t)(2 + 8 * o->sack_count);
+        for (unsigned i = 0; i < o->sack_count; i++, p += 8) {
+            wire_put32(p, o->sack[i].left + our_iss);
+            wire_put32(p + 4, o->sack[i].right + our_iss);
+        }
+        return p;
+    case 8:
+        *p++ = 8, *p++ = 10;
+        wire_put32(p, o->ts_value);
+        wire_put32(p + 4, o->ts_echo);
+        return p + 8;
+    default:
+        *p++ = kind;
+        return p;
+    }
+}
+
+/* The options in the order of the text, padded with EOL. */
+static size_t options_emit(const struct host *host, const struct script_segment *s, uint8_t out[80])
+{
+    struct tcp_options o = s->options;
+    uint8_t *p = out;
+    if (s->any_ts_echo)
+        o.ts_echo = host->last_ts_value;
+    for (unsigned i = 0; i < s->kind_count && p - out <= TCP_OPTIONS_MAX; i++)
+        p = option_emit(p, s->kinds[i], &o, host->our_iss);
+    while ((p - out) % 4)
+        *p++ = 0;
+    size_t n = (size_t)(p - out);
+    return n <= TCP_OPTIONS_MAX ? n : TCP_OPTIONS_MAX;
+}
+
+static void header_finish(struct buf *b, const struct script_segment *s, bool ip6)
+{
+    uint8_t *ip = b->data + ETH_BYTES, *tcp = ip + (ip6 ? IP6_BYTES : IP4_BYTES);
+    uint16_t sum;
+    static const uint8_t bits[] = {0, 0, 2, 1, 3};
+    uint32_t before = (uint32_t)tcp[12] << 8 | tcp[13];
+    tcp[13] = s->flags; /* ECE and CWR, too */
+    wire_put16(tcp + 18, s->urgent);
+    /* RFC 1624: HC' = ~(~HC + ~m + m'), for the two words that have changed */
+    uint32_t c = (uint16_t)~wire_get16(tcp + 16) + (uint16_t)~before +
+                 (uint32_t)(tcp[12] << 8 | tcp[13]) + s->urgent;
+    c = (c & 0xffff) + (c >> 16);
+    c = (c & 0xffff) + (c >> 16);
+    sum = (uint16_t)~c;
+    wire_put16(tcp + 16, sum);
+    if (ip6) {
+        ip[1] = (uint8_t)(ip[1] | bits[s->ecn] << 4);
+        return;
+    }
+    ip[1] |= bits[s->ecn];
+    wire_put16(ip + 10, 0);
+    uint32_t h = 0;
+    for (unsigned i = 0; i < IP4_BYTES; i += 2)
+        h += wire_get16(ip + i);
+    h = (h & 0xffff) + (h >> 16);
+    wire_put16(ip + 10, (uint16_t) ~((h & 0xffff) + (h >> 16)));
+}
+
+/* A script's segment may be larger than a frame: then it comes as several, as after segmentation by a sender's NIC. */
+static void segment_give(struct host *host, const struct script_segment *s)
+{
+    uint8_t options[80], payload[1460];
+    tg_assert(s->len <= sizeof payload);
+    for (uint32_t i = 0; i < s->len; i++)
+        payload[i] = host_stream_byte(s->seq - (s->flags & TCP_SYN ? 0 : 1) + i);
+    struct buf *b = test_frame_tcp(&host->pool.pool, &host->tuple, HOST_PEER_ISS + s->seq,
+                                   s->has_ack ? host->our_iss + s->ack : 0, s->flags & 0x3f,
+                                   s->window, span_make(options, options_emit(host, s, options)),
+                                   span_make(payload, s->len));
+    header_finish(b, s, host->ip6);
+    host_parse_and_give(host, b);
+}
+
+void host_receive(struct host *host, const struct script_segment *s)
+{
+    struct script_segment part = *s;
+    uint32_t left = s->len;
+    do {
+        part.len = left < 1400 ? left : 1400;
+        left -= part.len;
+        part.flags = left ? s->flags & (uint8_t) ~(TCP_FIN | TCP_PSH) : s->flags;
+        segment_give(host, &part);
+        part.seq += part.len;
+    } while (left);
+}
+
+struct icmp_name {
+    const char *name;
+    uint8_t type4, code4, type6, code6; /* type 0: not in this family */
+};
+
+bool host_receive_icmp(struct host *host, const struct script_icmp *icmp)
+{
+    static const struct icmp_name names[] = {
+        {"net_unreachable", 3, 0, 1, 0},
+        {"host_unreachable", 3, 1, 1, 3},
+        {"protocol_unreachable", 3, 2, 0, 0},
+        {"port_unreachable", 3, 3, 1, 4},
+        {"frag_needed", 3, 4, 2, 0},
+        {"admin_prohibited", 3, 13, 1, 1},
+        {"address_unreachable", 3, 1, 1, 3},
+        {"no_route", 3, 0, 1, 0},
+        {"", 0, 0, 2, 0},
+    };
+    const struct icmp_name *n = NULL;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(names); i++)
+        if (strcmp(icmp->name, names[i].name) == 0)
+            n = &names[i];
+    uint8_t type = !n          ? 0
+                   : host->ip6 ? n->type6
+                               : n->type4,
+            code = !n          ? 0
+                   : host->ip6 ? n->code6
+                               : n->code4;
+    if (!type)
+        return false;
+    struct ip_tuple sent = {host->tuple.remote, host->tuple.local, host->tuple.remote_port,
+                            host->tuple.local_port}; /* as the peer would receive it */
+    struct buf *quoted = test_frame_tcp(&host->pool.pool, &sent, host->our_iss + icmp->seq, 0,
+                                        TCP_ACK, 1000, SPAN_EMPTY, SPAN_EMPTY);
+    host_parse_and_give(
+        host,
+        test_frame_icmp(&host->pool.pool, &host->tuple.remote, &host->tuple.local, type, code,
+                        icmp->mtu, span_make(quoted->data + ETH_BYTES, quoted->len - ETH_BYTES)));
+    buf_unref(&host->pool.pool, quoted);
+    return true;
+}
