@@ -3,15 +3,15 @@
  * each family for itself.
  */
 #include "tests/packet/run.h"
-#include <fts.h>
+#include <dirent.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 
 static struct {
-    bool ip4, ip6, verbose, lax;
+    bool ip4, ip6, verbose, lax, wrong;
 } options = {.ip4 = true, .ip6 = true};
 
 static unsigned passed, failed;
@@ -31,15 +31,22 @@ static char *file_read(const char *path, size_t *len)
     return text;
 }
 
+/* With --wrong the scripts are the runner's own test: each must fail. */
+static void outcome(bool good, const char *what)
+{
+    bool wanted = good != options.wrong;
+    wanted ? passed++ : failed++;
+    if (!wanted || options.verbose)
+        printf("%s %s\n", wanted ? "ok    " : "FAILED", what);
+}
+
 static void family_run(struct script *script, bool ip6)
 {
     char why[2000];
     bool good = script_run(script, ip6, !options.lax, why, sizeof why);
-    good ? passed++ : failed++;
-    if (!good)
-        printf("FAILED %s\n", why);
-    else if (options.verbose)
-        printf("ok     %s IPv%d\n", script->path, ip6 ? 6 : 4);
+    if (good)
+        snprintf(why, sizeof why, "%s IPv%d", script->path, ip6 ? 6 : 4);
+    outcome(good, why);
 }
 
 static void script_file(const char *path)
@@ -53,8 +60,9 @@ static void script_file(const char *path)
         return;
     }
     if (!script_parse(text, len, &script)) {
-        printf("FAILED %s:%s\n", path, script.error);
-        failed++;
+        char what[1000];
+        snprintf(what, sizeof what, "%s:%s", path, script.error);
+        outcome(false, what);
     } else {
         if (options.ip4 && script.ip4)
             family_run(&script, false);
@@ -65,35 +73,40 @@ static void script_file(const char *path)
     free(text);
 }
 
-static int by_name(const FTSENT **a, const FTSENT **b)
+static bool is_script(const char *name)
 {
-    return strcmp((*a)->fts_name, (*b)->fts_name);
+    size_t n = strlen(name);
+    return n > 4 && strcmp(name + n - 4, ".pkt") == 0;
 }
 
-static void paths_run(char *const paths[])
+/* A file, or the scripts of a folder and of those in it, by name. */
+static void path_run(const char *path, bool named)
 {
-    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
-    for (FTSENT *e; tree && (e = fts_read(tree));) {
-        size_t n = strlen(e->fts_name);
-        bool named = e->fts_level == 0;
-        if (e->fts_info == FTS_F && (named || (n > 4 && strcmp(e->fts_name + n - 4, ".pkt") == 0)))
-            script_file(e->fts_path);
-        else if (e->fts_info == FTS_NS || e->fts_info == FTS_ERR || e->fts_info == FTS_DNR) {
-            printf("FAILED %s: %s\n", e->fts_path, strerror(e->fts_errno));
-            failed++;
-        }
+    struct dirent **names;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        if (named || is_script(path))
+            script_file(path);
+        return;
     }
-    if (tree)
-        fts_close(tree);
+    int n = scandir(path, &names, NULL, alphasort);
+    for (int i = 0; i < n; i++) {
+        char below[4096];
+        if (names[i]->d_name[0] != '.' &&
+            (size_t)snprintf(below, sizeof below, "%s/%s", path, names[i]->d_name) < sizeof below)
+            path_run(below, false);
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"ip4", no_argument, NULL, '4'},
-                                          {"ip6", no_argument, NULL, '6'},
-                                          {"lax", no_argument, NULL, 'l'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"ip4", no_argument, NULL, '4'},     {"ip6", no_argument, NULL, '6'},
+        {"lax", no_argument, NULL, 'l'},     {"wrong", no_argument, NULL, 'w'},
+        {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "v", longs, NULL)) != -1;) {
         if (c == '4')
             options.ip6 = false;
@@ -101,6 +114,8 @@ int main(int argc, char **argv)
             options.ip4 = false;
         else if (c == 'l')
             options.lax = true;
+        else if (c == 'w')
+            options.wrong = true;
         else if (c == 'v')
             options.verbose = true;
         else
@@ -108,12 +123,14 @@ int main(int argc, char **argv)
     }
     if (optind == argc) {
         fprintf(stderr,
-                "usage: %s [--ip4|--ip6] [--lax] [-v] FILE|FOLDER...\n"
-                "--lax: packets that a script does not mention at its end are no failure\n",
+                "usage: %s [--ip4|--ip6] [--lax] [--wrong] [-v] FILE|FOLDER...\n"
+                "--lax: packets that a script does not mention are no failure\n"
+                "--wrong: every script must fail\n",
                 argv[0]);
         return 2;
     }
-    paths_run(argv + optind);
+    for (int i = optind; i < argc; i++)
+        path_run(argv[i], true);
     printf("%u passed, %u failed\n", passed, failed);
     return failed || !passed;
 }
