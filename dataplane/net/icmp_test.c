@@ -194,6 +194,16 @@ static void errors_reach_tcp(void **state)
     assert_int_equal(counted(h, TG_C_net_icmp_too_big), 0);
 }
 
+/* RFC 9293 s3.9.2.2, MUST-55; RFC 6633: source quench is dropped in silence. */
+static void source_quench_is_ignored(void **state)
+{
+    struct harness *h = *state;
+    uint8_t q4[28];
+    struct span four = quote4(q4);
+    feed(h, icmp(h, ROUTER, US, 4, 0, 0, four), 0);
+    assert_int_equal(h->errors, 0);
+}
+
 static void too_big_carries_the_mtu(void **state)
 {
     struct harness *h = *state;
@@ -369,6 +379,7 @@ int main(void)
         TEST(odd_echoes_are_not_answered),
         TEST(echo_answers_are_limited),
         TEST(errors_reach_tcp),
+        TEST(source_quench_is_ignored),
         TEST(too_big_carries_the_mtu),
         TEST(quoted_timestamps_are_read),
         TEST(absurd_mtus_are_refused),

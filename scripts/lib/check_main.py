@@ -6,6 +6,7 @@ import time
 
 import check_floors
 import check_objects
+import check_rfc
 import check_selftest
 import check_source
 import check_tools
@@ -23,6 +24,7 @@ CHECKS = {
     "licences": check_source.check_licences,
     "dead files": check_source.check_dead,
     "script syntax": check_tools.check_syntax,
+    "RFC table": check_rfc.check_rfc,
 }
 
 

@@ -65,6 +65,11 @@ PLANTED = [
     ("header that nobody includes", "dead files", "waf/planted.h", C_HEAD, "no file includes"),
     ("script that nobody calls", "dead files", NEW_SHELL, "#!/bin/bash\n", "mentions this script"),
     ("Python that nobody imports", "dead files", NEW_PYTHON, "x = 1\n", "mentions this script"),
+    ("requirement with a test that is not there", "RFC table", "docs/rfc9293.md",
+     "| X-1 | planted | `tcp_in_test: planted_case` |\n", "there is no test"),
+    ("requirement with neither test nor reason", "RFC table", "docs/rfc9293.md", "| X-2 | planted | soon |\n", "neither a test"),
+    ("requirement twice", "RFC table", "docs/rfc9293.md",
+     "| MUST-1 | planted | `tcp_in_test: no_ack_no_text` |\n", "is there twice"),
     ("broken bash", "script syntax", NEW_SHELL, "#!/bin/bash\nif true; then\n", "bash:"),
     ("broken Python", "script syntax", "tests/planted.py", "def f(:\n", "Python:"),
 ]
