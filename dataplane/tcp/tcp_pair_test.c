@@ -73,6 +73,72 @@ static void survives_everything(void **state)
         lossy(seed, 50, 50, 10 * TG_MS, seed & 1);
 }
 
+/* --- knobs ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t knob_value(struct prng *prng, enum tcp_option_name name)
+{
+    switch (name) {
+    case TCP_OPT_KEEP_IDLE:
+    case TCP_OPT_KEEP_INTERVAL:
+        return 100 + prng_below(prng, 5000);
+    case TCP_OPT_KEEP_COUNT:
+        return 100; /* nobody dies of it here */
+    case TCP_OPT_NOTSENT_LOWAT:
+    case TCP_OPT_SEND_BUFFER:
+        return 4096 + prng_below(prng, 60000);
+    case TCP_OPT_MSS:
+        return 600 + prng_below(prng, 900);
+    case TCP_OPT_RECEIVE_WINDOW:
+        return 4096 + prng_below(prng, 200000);
+    case TCP_OPT_DSCP:
+        return prng_below(prng, 64);
+    default:
+        return prng_below(prng, 2); /* switches, quick ACKs, congestion controls */
+    }
+}
+
+static void knob_set(struct pair *p, unsigned side, enum tcp_option_name name, uint64_t value)
+{
+    enum tg_err err = tcp_set_option(p->node[side].tcp, p->user[side].h, name, value);
+    assert_true(err == TG_OK || err == TG_STALE);
+}
+
+static void knob_turn(struct pair *p)
+{
+    unsigned side = (unsigned)prng_below(&p->prng, 2);
+    enum tcp_option_name name = (enum tcp_option_name)prng_below(&p->prng, TCP_OPT_COUNT);
+    if (name == TCP_OPT_USER_TIMEOUT) /* would end it, rightly */
+        return;
+    enum tg_err err =
+        tcp_set_option(p->node[side].tcp, p->user[side].h, name, knob_value(&p->prng, name));
+    assert_true(err == TG_OK || err == TG_STALE);
+}
+
+/* Every knob is turned again and again under way, with loss: the streams arrive whole all the same. */
+static void knobs_are_turned_under_way(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct tcp_config c = node_config();
+        c.receive_window_initial = 8192;
+        struct pair *p = pair_new(&c, &c, seed);
+        pair_connect(p, seed & 1);
+        p->loss_permille = (unsigned)(seed % 3) * 20;
+        p->user[0].to_send = 100000;
+        p->user[1].to_send = 300000;
+        for (unsigned turn = 0; turn < 2000; turn++) {
+            knob_turn(p);
+            pair_run(p, 20 * TG_MS);
+        }
+        p->loss_permille = 0;
+        for (unsigned i = 0; i < 2; i++) /* a keepalive of 100 ms never lets a pair come to rest */
+            knob_set(p, i, TCP_OPT_KEEPALIVE, 0);
+        pair_run(p, 300 * TG_S);
+        pair_expect_done(p);
+        pair_end(p);
+    }
+}
+
 /* --- users that behave otherwise ------------------------------------------------------------------------------ */
 
 /* The server sends back what it gets, in the frames that brought it. */
@@ -309,6 +375,7 @@ int main(void)
         cmocka_unit_test(survives_loss),
         cmocka_unit_test(survives_reordering_and_duplicates),
         cmocka_unit_test(survives_everything),
+        cmocka_unit_test(knobs_are_turned_under_way),
         cmocka_unit_test(echo_by_whole_frames),
         cmocka_unit_test(a_port_that_holds_its_frames),
         cmocka_unit_test(a_slow_reader_shuts_the_window),

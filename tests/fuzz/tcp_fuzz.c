@@ -242,6 +242,20 @@ static void user_read(struct world *w, tcp_handle h, uint8_t how)
         buf_unref(&w->pool.pool, b);
 }
 
+/* Any knob, to any value: small ones, and ones of the order that counts for it. */
+static void knob(struct world *w, tcp_handle h)
+{
+    uint8_t name = span_read_u8(&w->in) % (TCP_OPT_COUNT + 1);
+    uint64_t value = span_read_be16(&w->in);
+    if (value & 0x8000)
+        value = (value & 0x7fff) << (value & 15);
+    uint64_t before = 0, after = 0;
+    enum tg_err known = tcp_get_option(w->tcp, h, name, &before);
+    enum tg_err err = tcp_set_option(w->tcp, h, name, value);
+    if (known == TG_OK && tcp_get_option(w->tcp, h, name, &after) == TG_OK && err != TG_OK)
+        tg_assert(before == after); /* a failed call changes nothing */
+}
+
 static void user(struct world *w)
 {
     uint8_t how = span_read_u8(&w->in);
@@ -257,7 +271,10 @@ static void user(struct world *w)
         user_read(w, h, how >> 3);
         return;
     case 5:
-        tcp_cork(w->tcp, h, how & 8);
+        if (how & 16)
+            knob(w, h);
+        else
+            tcp_cork(w->tcp, h, how & 8);
         return;
     case 6:
         tcp_shutdown(w->tcp, h);
@@ -304,6 +321,8 @@ static void step(struct world *w)
         connect_out(w);
         break;
     case 12:
+        if (op & 16)
+            tcp_sleep(w->tcp, 2);
         w->now += times[op >> 5];
         break;
     case 13:
