@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL_TAKEN (UINT32_MAX - 1) /* in free_next[]: not on the free list */
-
 static uint32_t pool_round(uint32_t object_bytes)
 {
     uint32_t unit = object_bytes >= TG_CACHE_LINE ? TG_CACHE_LINE : 8;
@@ -70,9 +68,4 @@ void pool_give(struct pool *pool, void *object)
     pool->free_next[index] = pool->free_first;
     pool->free_first = index;
     pool->in_use--;
-}
-
-bool pool_is_taken(const struct pool *pool, uint32_t index)
-{
-    return index < pool->count && pool->free_next[index] == POOL_TAKEN;
 }

@@ -9,7 +9,8 @@
 #include "base/result.h"
 #include "base/types.h"
 
-#define POOL_NONE UINT32_MAX
+#define POOL_NONE  UINT32_MAX
+#define POOL_TAKEN (UINT32_MAX - 1) /* in free_next[]: not on the free list */
 
 struct pool {
     uint8_t *objects;    /* cache-line aligned */
@@ -41,6 +42,9 @@ static inline uint32_t pool_index(const struct pool *pool, const void *object)
 }
 
 /* True while the index names an object that is taken. */
-bool pool_is_taken(const struct pool *pool, uint32_t index);
+static inline bool pool_is_taken(const struct pool *pool, uint32_t index)
+{
+    return index < pool->count && pool->free_next[index] == POOL_TAKEN;
+}
 
 #endif
