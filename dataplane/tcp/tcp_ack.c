@@ -96,10 +96,12 @@ static void retransmit_timer_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns
         tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
 }
 
-/* The peer lives. While probing a shut window only a user's connection may wait for ever. */
-static void progress_note(struct tcp_pcb *pcb, bool acked)
+/* The peer lives, and has got something: what an RTT sample does to the backoff, this does to the count, or
+ * undoubled timeouts would spend all retries in seconds (RFC 1122 s4.2.3.5: R2 >= 100 s). While probing a
+ * shut window only a user's connection may wait for ever. */
+static void progress_note(struct tcp_pcb *pcb, bool arrived)
 {
-    if (acked || (pcb->snd_una == pcb->snd_nxt && !tcp_has(pcb, TCP_F_ORPHAN)))
+    if (arrived || (pcb->snd_una == pcb->snd_nxt && !tcp_has(pcb, TCP_F_ORPHAN)))
         pcb->act->retries = 0;
 }
 
@@ -115,9 +117,9 @@ void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
         news.acked = ack - una;
         queue_acknowledge(tcp, pcb, ack, &news, rx->now);
     }
-    progress_note(pcb, news.acked != 0);
     if (tcp_has(pcb, TCP_F_SACK) && rx->options.sack_count && pcb->snd_una != pcb->snd_nxt)
         news.sack_news = tcp_sack_take(tcp, pcb, &rx->options);
+    progress_note(pcb, news.acked || news.sack_news);
     /* RFC 5681 s2: outstanding data, no text, no SYN or FIN, same ACK, same window. */
     news.duplicate = outstanding && !news.acked && rx->bytes == 0 &&
                      !(rx->flags & (TCP_SYN | TCP_FIN)) && !window_changed;

@@ -243,6 +243,27 @@ static void closing_in_fin_wait_2_starts_its_clock(void **state)
     trace_end(t);
 }
 
+/* A SACK block is a sign of life, and a sample, which undoes the backoff: the count begins anew with it. */
+static void an_orphan_lives_while_something_arrives(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1000, .sack_ok = true});
+    trace_write(t, 0, 100);
+    trace_advance(t, 26 * TG_S); /* 7 timeouts, each twice the one before, from 200 ms on */
+    trace_write(t, 100, 100);
+    tcp_close(t->node.tcp, t->h);
+    trace_collect(t);
+    trace_skip(t);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .sack = {{101, 201}});
+    trace_advance(t, 26 * TG_S);
+    trace_skip(t);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_timed_out), 0);
+    trace_advance(t, 200 * TG_S);
+    trace_skip(t);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_timed_out), 1);
+    trace_end(t);
+}
+
 static void an_orphan_gives_up_early(void **state)
 {
     struct trace *t = established(state);
@@ -390,6 +411,7 @@ int main(void)
         BOTH(an_orphan_does_not_wait_for_ever_in_fin_wait_2),
         BOTH(closing_in_fin_wait_2_starts_its_clock),
         BOTH(an_orphan_gives_up_early),
+        BOTH(an_orphan_lives_while_something_arrives),
         BOTH(closing_an_active_open),
         BOTH(closing_what_is_over_frees_it),
         BOTH(abort_resets),

@@ -100,14 +100,16 @@ static uint16_t window_advertise(const struct tcp *tcp, struct tcp_pcb *pcb)
 
 /* --- segments of a connection ------------------------------------------------------------------------- */
 
-/* Timestamps always, SACK blocks where the path's MTU leaves room behind the payload. */
+/* Timestamps always, SACK blocks where the path's MTU and the peer's MSS, which counts options in (RFC 6691
+ * s2), leave room behind the payload. */
 static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct header *h,
                            uint32_t payload, tg_ns now)
 {
     struct tcp_options o = {0};
     uint32_t ip = ip_addr_is4(&pcb->tuple.remote) ? IP4_BYTES : IP6_BYTES;
     uint32_t used = ip + TCP_BYTES + payload;
-    uint32_t room = pcb->mtu > used ? (pcb->mtu - used) & ~3u : 0;
+    uint32_t most = u32_min(pcb->mtu, ip + TCP_BYTES + pcb->peer_mss);
+    uint32_t room = most > used ? (most - used) & ~3u : 0;
     if (tcp_has(pcb, TCP_F_TIMESTAMPS)) {
         o.has_timestamps = true;
         o.ts_value = tcp_pcb_timestamp(pcb, now);

@@ -183,6 +183,7 @@ static void probe_passed(struct tcp *tcp, struct tcp_pcb *pcb)
     probe_forget(p);
     tcp_mss_update(pcb);
     pcb->act->cwnd = u32_max(pcb->act->cwnd, pcb->mss);
+    pcb->ssthresh = u32_max(pcb->ssthresh, 2u * pcb->mss); /* a recovery may end with it as cwnd */
 }
 
 void tcp_pmtu_acked(struct tcp *tcp, struct tcp_pcb *pcb)

@@ -274,9 +274,12 @@ static void a_mere_outage_is_undone_by_one_probe(void **state)
     trace_advance(p->t, TG_S);
     assert_int_equal(mtu_of(p->t), 1280);
     p->limit = FULL_MTU;
+    trace_pcb(p->t)->ssthresh = 2u * trace_info(p->t).mss; /* as small as it gets */
     path_run(p, STREAM / 4);
     assert_int_equal(mtu_of(p->t), FULL_MTU);
     assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), 1);
+    struct tcp_info info = trace_info(p->t);
+    assert_true(info.ssthresh >= 2u * info.mss); /* RFC 5681 s3.1, in the larger segments */
     path_end(p);
 }
 

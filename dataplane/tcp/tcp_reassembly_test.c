@@ -104,11 +104,26 @@ static void duplicate_acks_stay_bare(void **state)
     OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {1001, 1101}});
     uint32_t seq = 1, mss = trace_info(t).mss;
     for (; seq + mss <= 5001; seq += mss)
-        OUT(t, .flags = A, .seq = seq, .ack = 1,
-            .len = mss); /* a full one has no room for blocks */
+        OUT(t, .flags = A, .seq = seq, .ack = 1, .len = mss); /* no room for blocks */
     OUT(t, .flags = A, .seq = seq, .ack = 1, .len = 5001 - seq,
         .sack = {{2001, 2101}, {1001, 1101}});
     QUIET(t);
+    trace_end(t);
+}
+
+/* RFC 6691: options count against the peer's MSS. */
+static void blocks_stay_below_the_peers_mss(void **state)
+{
+    struct trace *t = trace_start(state);
+    struct seg s = {.flags = A, .seq = 2001, .ack = 1, .len = 100};
+    trace_accept(t, (struct seg){.mss = 1000, .sack_ok = true});
+    IN_BURST(t, {.flags = A, .seq = 1001, .ack = 1, .len = 100});
+    trace_skip(t);
+    assert_int_equal(node_receive(&t->node, trace_make(t, &s)), TG_C_none);
+    trace_write(t, 0, 1988); /* the second leaves room for one block */
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{2001, 2101}, {1001, 1101}});
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    OUT(t, .flags = A, .seq = 1001, .ack = 1, .len = 988, .sack = {{2001, 2101}});
     trace_end(t);
 }
 
@@ -387,6 +402,7 @@ int main(void)
         BOTH(duplicates_are_named),
         BOTH(with_timestamps_three_blocks_fit),
         BOTH(duplicate_acks_stay_bare),
+        BOTH(blocks_stay_below_the_peers_mss),
         BOTH(a_peer_without_sack_can_count),
         BOTH(all_120_orders_of_five),
         BOTH(all_overlaps_of_three),

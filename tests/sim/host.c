@@ -155,6 +155,7 @@ static tg_ns host_next(const struct sim_node *node)
 
 static void host_receive(struct sim_node *node, struct span frame)
 {
+    wire_oracle_in(&host_of(node)->oracle, frame);
     io_sim_receive(host_of(node)->io, 0, frame);
 }
 
@@ -163,6 +164,7 @@ static void host_receive(struct sim_node *node, struct span frame)
 static void host_transmit(void *arg, unsigned port, struct span frame, tg_ns now)
 {
     struct host *host = arg;
+    wire_oracle_out(&host->oracle, frame);
     sim_transmit(host->node.sim, host->port, frame);
 }
 
@@ -234,6 +236,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
     prng_seed(&host->rng, sim->seed * 64 + config->number);
     sim_mac(config->number, host->mac);
     timer_wheel_init(&host->wheel, sim->now);
+    wire_oracle_init(&host->oracle, sim, config->name, config->mtu);
     sim_add_node(sim, &host->node);
     host->port = sim_add_port(sim, host->mac, &host->node);
     struct io_sim_config io = {
@@ -270,8 +273,20 @@ static void host_close_io(struct host *host)
     io_close(host->io);
 }
 
+void host_say_counters(const struct host *host)
+{
+    printf("    %s:", host->node.name);
+    for (unsigned c = 1; c < TG_COUNTER_COUNT; c++)
+        if (host->stats.value[c])
+            printf(" %s %llu,", stats_name((enum tg_counter)c),
+                   (unsigned long long)host->stats.value[c]);
+    printf("\n");
+}
+
 void host_close(struct host *host)
 {
+    if (host->node.sim->verbose)
+        host_say_counters(host);
     if (host->tcp)
         tcp_destroy(host->tcp);
     if (host->net)
@@ -281,6 +296,7 @@ void host_close(struct host *host)
     host->tcp = NULL;
     host->net = NULL;
     host->io = NULL;
+    wire_oracle_free(&host->oracle);
 }
 
 const char *host_leftovers(struct host *host)

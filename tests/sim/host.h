@@ -10,6 +10,7 @@
 #include "tcp/tcp.h"
 #include "tests/sim/hoard.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/wire_oracle.h"
 
 #define HOST_FIRST_PORT 20000 /* of active opens */
 
@@ -28,6 +29,7 @@ struct host {
     tg_ns last_tick;
     uint32_t next_port; /* of active opens: no port is used twice in a run */
     struct hoard hoard;
+    struct wire_oracle oracle;
     unsigned refill_faults;  /* a refill of the pool fails about every so many turns; 0: never */
     uint64_t refill_count;   /* so far */
     unsigned turns_to_check; /* until tcp_check runs again: it is linear in the connections */
@@ -64,6 +66,8 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections);
 bool host_open(struct host *host, struct sim *sim, const struct host_config *config,
                bool (*app_turn)(void *app, tg_ns now), void *app);
 void host_close(struct host *host);
+/* Print what it has counted. */
+void host_say_counters(const struct host *host);
 
 /* Choose the secrets such that the connection of this tuple, opened at about `when`, soon meets the end of
  * its sequence numbers, or of its timestamps (wrap.c). */

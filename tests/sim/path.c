@@ -184,10 +184,13 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
     flight_begin(&f, sim, from, to);
     struct sim_path *path = f.path;
     tg_ns leaves = wire_time(&f, frame.len);
-    if (leaves == 0 || lost(&f))
-        return;
-    if (path->mtu && sim->now >= path->mtu_from &&
-        sim_too_big(sim, from, frame, path->mtu, path->mtu_silent ? 0 : leaves + 1 + path->delay))
+    bool gone = leaves == 0 || lost(&f);
+    if (!gone && path->mtu && sim->now >= path->mtu_from)
+        gone = sim_too_big(sim, from, frame, path->mtu,
+                           path->mtu_silent ? 0 : leaves + 1 + path->delay);
+    if (gone && sim->trace)
+        sim_trace(sim, to, frame, true);
+    if (gone)
         return;
     memcpy(copy, frame.data, frame.len);
     sim_box_pass(from < to ? &sim->boxes[from][to] : &sim->boxes[to][from], from < to, copy,

@@ -9,8 +9,9 @@
 #define LISTEN_PORT     80
 #define CLOSED_PORT     81
 #define CONNECTIONS_MAX 120
-#define HEAL_AFTER      (60 * TG_S)
-#define END_AFTER       (3600 * TG_S) /* virtual: whatever waits that long waits for ever */
+/* An orphan gives up after 8 retransmissions (51 s after the first, at the least RTO of 200 ms). */
+#define HEAL_AFTER (30 * TG_S)
+#define END_AFTER  (3600 * TG_S) /* virtual: whatever waits that long waits for ever */
 
 struct tcp_world {
     struct sim *sim;
@@ -202,9 +203,11 @@ static void world_say_unfinished(struct tcp_world *w)
             if (ep->open)
                 (void)!tcp_get_info(w->hosts[side].tcp, ep->handle, &info);
             sim_fail(w->sim,
-                     "stalled: connection %u, %s: wrote %llu of %llu, read %llu of %llu, shut %d, "
+                     "stalled: connection %u (port %u), %s: wrote %llu of %llu, read %llu of %llu, "
+                     "shut %d, "
                      "at end %d, open %d, state %u, unsent %u, unacked %u, unread %u, cwnd %u",
-                     i, w->hosts[side].node.name, (unsigned long long)ep->written,
+                     i, w->client_port[i], w->hosts[side].node.name,
+                     (unsigned long long)ep->written,
                      (unsigned long long)w->plans[i].side[side].bytes, (unsigned long long)ep->read,
                      (unsigned long long)w->plans[i].side[!side].bytes, ep->shut, ep->at_end,
                      ep->open, info.state, info.unsent, info.unacked, info.unread, info.cwnd);

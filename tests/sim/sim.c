@@ -132,7 +132,7 @@ static void deliver(struct sim *sim)
     sim->digest = hash_sip13(key, span_make(e.bytes, e.len)) + e.port;
     sim->counts.delivered++;
     if (sim->trace)
-        sim_trace(sim, e.port, span_make(e.bytes, e.len));
+        sim_trace(sim, e.port, span_make(e.bytes, e.len), false);
     struct sim_node *node = sim->ports[e.port].node;
     node->receive(node, span_make(e.bytes, e.len));
     free(e.bytes);

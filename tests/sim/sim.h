@@ -144,8 +144,8 @@ bool sim_resegment(struct prng *rng, struct span frame, uint8_t *first, size_t *
 /* True: the frame's IP packet is larger than mtu; a too-big message is on the way to its sender, which gets it
  * at `when`; 0: it gets none (too_big.c). */
 bool sim_too_big(struct sim *sim, unsigned from, struct span frame, uint16_t mtu, tg_ns when);
-/* Print a frame that is delivered (trace.c). */
-void sim_trace(const struct sim *sim, unsigned port, struct span frame);
+/* Print a frame that is delivered, or lost on its way (trace.c). */
+void sim_trace(const struct sim *sim, unsigned port, struct span frame, bool lost);
 /* Put a frame into flight. */
 void sim_schedule(struct sim *sim, tg_ns time, unsigned port, struct span frame);
 

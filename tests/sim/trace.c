@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * One line for every frame that is delivered, for people who look for a bug (--trace). Reads the frame by
+ * One line for every frame that is delivered or lost, for people who look for a bug (--trace). Reads the frame by
  * itself and carefully: it may be damaged.
  */
 #include "net/wire.h"
@@ -35,9 +35,10 @@ static void trace_tcp(const uint8_t *ip, size_t len, size_t header)
     }
 }
 
-void sim_trace(const struct sim *sim, unsigned port, struct span frame)
+void sim_trace(const struct sim *sim, unsigned port, struct span frame, bool lost)
 {
-    printf("%14.6f -> %s:", (double)(sim->now - sim->start) / TG_S, sim->ports[port].node->name);
+    printf("%14.6f %s %s:", (double)(sim->now - sim->start) / TG_S, lost ? "-x" : "->",
+           sim->ports[port].node->name);
     const uint8_t *ip = frame.data + ETH_BYTES;
     size_t len = frame.len > ETH_BYTES ? frame.len - ETH_BYTES : 0;
     uint16_t type = len ? wire_get16(frame.data + 12) : 0;

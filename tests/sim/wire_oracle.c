@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The judgements. Each is a function that says what is wrong with a segment, or NULL.
+ */
+#include "tests/sim/wire_oracle.h"
+#include "tests/sim/frame.h"
+#include "tests/sim/sim.h"
+
+#define MSS_DEFAULT4 536 /* RFC 9293 s3.7.1 */
+#define MSS_DEFAULT6 1220
+
+static uint32_t edge_of(uint32_t ack, uint16_t window, bool syn, bool scaled, uint8_t shift)
+{
+    return ack + ((uint32_t)window << (scaled && !syn ? shift : 0));
+}
+
+static bool scaled(const struct wire_flow *f)
+{
+    return f->wscale_in && f->wscale_out;
+}
+
+/* --- what arrives ------------------------------------------------------------------------------------------- */
+
+/* Another connection of the same name begins: whatever was known is of the old one. */
+static void begin_again(struct wire_flow *f)
+{
+    struct wire_flow fresh = {.used = true,
+                              .local = f->local,
+                              .remote = f->remote,
+                              .local_port = f->local_port,
+                              .remote_port = f->remote_port};
+    *f = fresh;
+}
+
+static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
+{
+    bool again = f->syn_in && f->isn_in != s->seq;
+    if (again && !(s->flags & TCP_ACK))
+        begin_again(f);
+    else if (f->syn_in)
+        return; /* the same again, or a lie */
+    f->syn_in = true;
+    f->isn_in = s->seq;
+    f->wscale_in = s->has_wscale;
+    f->shift_in = s->shift;
+    f->sack_in = s->has_sack_permitted;
+    f->ts_in = s->has_ts;
+    f->ts_arrived = s->ts_value;
+    f->mss_in = s->has_mss ? s->mss : ip_addr_is4(&s->remote) ? MSS_DEFAULT4 : MSS_DEFAULT6;
+    f->ack_sent = f->arrived_end = s->seq;
+    f->edge_in = edge_of(s->flags & TCP_ACK ? s->ack : 0, s->window, true, false, 0);
+}
+
+static void note_ack_in(struct wire_flow *f, const struct wire_seen *s)
+{
+    uint32_t edge = edge_of(s->ack, s->window, s->flags & TCP_SYN, scaled(f), f->shift_in);
+    if (wire_before(f->sent_end, s->ack) || !wire_before(f->isn_out, s->ack))
+        return; /* of something that we never sent: no stack may believe it */
+    if (!f->answered || wire_before(f->edge_in, edge))
+        f->edge_in = edge;
+    if (!f->answered || wire_before(f->acked_out, s->ack))
+        f->acked_out = s->ack;
+    f->answered = true;
+}
+
+void wire_oracle_in(struct wire_oracle *o, struct span frame)
+{
+    struct wire_seen s;
+    if (!wire_seen_read(frame, false, &s))
+        return;
+    struct wire_flow *f = wire_flow_find(o, &s);
+    if (s.flags & TCP_SYN)
+        note_syn_in(f, &s);
+    if (s.flags & TCP_ACK && f->syn_out)
+        note_ack_in(f, &s);
+    if (!f->syn_in)
+        return;
+    if (s.flags & TCP_FIN) {
+        f->fin_in = true;
+        f->fin_end = s.seq_end;
+    }
+    if (wire_before(f->arrived_end, s.seq_end))
+        f->arrived_end = s.seq_end;
+    if (s.seq_end != s.seq)
+        wire_ranges_add(f, s.seq, s.seq_end);
+    if (s.has_ts && wire_before(f->ts_arrived, s.ts_value))
+        f->ts_arrived = s.ts_value;
+}
+
+/* --- what leaves -------------------------------------------------------------------------------------------- */
+
+static void note_syn_out(struct wire_flow *f, const struct wire_seen *s)
+{
+    if (f->syn_out && f->isn_out != s->seq && !(s->flags & TCP_ACK))
+        begin_again(f);
+    if (!f->syn_out || f->isn_out != s->seq) {
+        f->sent_end = f->acked_out = s->seq;
+        f->answered = f->edge_known = f->ack_known = f->fin_in = false; /* a late SYN opens anew */
+        f->ts_sent = s->ts_value;
+    }
+    f->syn_out = true;
+    f->isn_out = s->seq;
+    f->wscale_out = s->has_wscale;
+    f->shift_out = s->shift;
+    f->ts_out = s->has_ts;
+}
+
+static const char *judge_data(const struct wire_oracle *o, const struct wire_flow *f,
+                              const struct wire_seen *s)
+{
+    unsigned header = ip_addr_is4(&s->local) ? IP4_BYTES : IP6_BYTES;
+    if (header + TCP_BYTES + s->option_bytes + s->bytes > o->mtu)
+        return "a packet larger than the link's MTU";
+    if (s->bytes == 0)
+        return NULL;
+    if (!f->syn_out || !f->syn_in || !f->answered)
+        return "data before the end of the handshake";
+    if (s->bytes + s->option_bytes > f->mss_in)
+        return "a segment larger than the peer's MSS";
+    bool probe = s->bytes == 1 && !wire_before(f->edge_in, s->seq);
+    if (wire_before(f->edge_in, s->seq + s->bytes) && !probe)
+        return "data beyond the edge of the peer's window";
+    return NULL;
+}
+
+static const char *judge_ack(struct wire_flow *f, const struct wire_seen *s)
+{
+    if (!f->syn_in)
+        return "an ACK although nothing has come";
+    if (f->ack_known && wire_before(s->ack, f->ack_sent))
+        return "an ACK that goes back";
+    if (wire_before(f->arrived_end, s->ack))
+        return "an ACK of what was never sent";
+    if (!f->ranges_lost && s->ack != f->isn_in + 1 &&
+        !wire_ranges_cover(f, f->ack_known ? f->ack_sent : f->isn_in, s->ack) &&
+        s->ack != f->ack_sent)
+        return "an ACK over a gap";
+    f->ack_known = true;
+    f->ack_sent = s->ack;
+    return NULL;
+}
+
+/* After the peer's FIN nothing more can come, and the window means nothing. A SYN that is sent again has no scale
+ * and cannot say more than 65,535. */
+static const char *judge_window(struct wire_flow *f, const struct wire_seen *s)
+{
+    uint32_t edge = edge_of(s->ack, s->window, s->flags & TCP_SYN, scaled(f), f->shift_out);
+    if (f->fin_in && !wire_before(s->ack, f->fin_end))
+        return NULL;
+    if (f->edge_known && s->flags & TCP_SYN)
+        return NULL;
+    if (f->edge_known && wire_before(edge, f->edge_out))
+        return "the window's right edge moves back";
+    f->edge_known = true;
+    f->edge_out = edge;
+    return NULL;
+}
+
+static const char *judge_sack(const struct wire_flow *f, const struct wire_seen *s)
+{
+    if (s->sack_count && !f->sack_in)
+        return "SACK blocks that nobody permitted";
+    for (unsigned i = 0; i < s->sack_count; i++) {
+        const struct wire_range *b = &s->sack[i];
+        if (!wire_before(b->left, b->right))
+            return "an empty SACK block";
+        if (wire_before(f->arrived_end, b->right))
+            return "a SACK block of what was never sent";
+        if (wire_before(b->left, s->ack) && i > 0)
+            return "a SACK block below the ACK that is not the first";
+        if (!f->ranges_lost && !wire_before(b->left, s->ack) &&
+            !wire_ranges_cover(f, b->left, b->right))
+            return "a SACK block of what has not arrived";
+    }
+    return NULL;
+}
+
+static const char *judge_timestamps(struct wire_flow *f, const struct wire_seen *s)
+{
+    bool negotiated = f->ts_in && f->ts_out && !(s->flags & TCP_SYN);
+    if (negotiated && !s->has_ts)
+        return "no timestamps in a segment";
+    if (!s->has_ts)
+        return NULL;
+    if (!negotiated && !(s->flags & TCP_SYN))
+        return "timestamps that were not agreed on";
+    if (wire_before(s->ts_value, f->ts_sent))
+        return "a timestamp that goes back";
+    if (negotiated && wire_before(f->ts_arrived, s->ts_echo))
+        return "an echo of a timestamp that never came";
+    f->ts_sent = s->ts_value;
+    return NULL;
+}
+
+static const char *judge(struct wire_oracle *o, struct wire_flow *f, const struct wire_seen *s)
+{
+    const char *wrong = judge_data(o, f, s);
+    if (!wrong && s->flags & TCP_RST)
+        return f->syn_in || f->syn_out || f->arrived_end ? NULL : "a reset without a reason";
+    if (!wrong && s->flags & TCP_ACK)
+        wrong = judge_ack(f, s);
+    if (!wrong && s->flags & TCP_ACK)
+        wrong = judge_window(f, s);
+    if (!wrong)
+        wrong = judge_sack(f, s);
+    return wrong ? wrong : judge_timestamps(f, s);
+}
+
+void wire_oracle_out(struct wire_oracle *o, struct span frame)
+{
+    struct wire_seen s;
+    if (!wire_seen_read(frame, true, &s)) {
+        struct sim_layout l;
+        if (sim_layout_find(frame, &l))
+            sim_fail(o->sim, "%s: wire: a wrong checksum was sent", o->name);
+        return;
+    }
+    o->judged++;
+    struct wire_flow *f = wire_flow_find(o, &s);
+    if (s.flags & TCP_SYN)
+        note_syn_out(f, &s);
+    const char *wrong = judge(o, f, &s);
+    if (wrong)
+        sim_fail(o->sim,
+                 "%s: wire: %s (port %u to %u, flags %02x, seq %u + %u, ack %u, window %u, %u "
+                 "bytes of options)",
+                 o->name, wrong, s.local_port, s.remote_port, s.flags, s.seq, s.bytes, s.ack,
+                 s.window, s.option_bytes);
+    if (f->syn_out && wire_before(f->sent_end, s.seq_end) && !(s.flags & TCP_RST))
+        f->sent_end = s.seq_end;
+}
