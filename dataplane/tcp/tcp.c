@@ -29,17 +29,15 @@ static void config_defaults(struct tcp_config *c)
     c->active_max = c->active_max ? c->active_max : c->connections_max;
 }
 
-/* Half of the sequence space minus a margin is what window arithmetic bears (RFC 7323 s2.3). */
+/* After the defaults. Half of the sequence space minus a margin is what window arithmetic bears (RFC 7323 s2.3). */
 static bool config_valid(const struct tcp_config *c)
 {
     return c->connections_max > 0 && c->connections_max < 1u << 24 && c->time_wait_max < 1u << 24 &&
            c->active_max <= c->connections_max &&
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
-           c->receive_window_max >= 2048 &&
-           (c->receive_window_initial == 0 || c->receive_window_initial >= 2048) &&
-           c->worker < 256 && c->ooo_segments_max < 65535 &&
-           (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
-           c->syn_retries < 255 && (!c->profile || tcp_profile_valid(c->profile));
+           c->receive_window_max >= 2048 && c->receive_window_initial >= 2048 && c->worker < 256 &&
+           c->ooo_segments_max < 65535 && (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) &&
+           c->retries < 255 && c->syn_retries < 255 && tcp_profile_valid(c->profile);
 }
 
 static uint8_t window_scale_for(const struct tcp_profile *profile, uint32_t window)
@@ -71,8 +69,6 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
                        const void *tx_done_arg, struct tcp **out)
 {
     *out = NULL;
-    if (!config_valid(config))
-        return TG_BAD_CONFIG;
     struct tcp *tcp = calloc(1, sizeof *tcp);
     if (!tcp)
         return TG_NO_MEMORY;
@@ -90,7 +86,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     tcp->waiting_first = tcp->waiting_last = TCP_INDEX_NONE;
     tcp->rcv_scale = window_scale_for(tcp->config.profile, tcp->config.receive_window_max);
     tcp->segments_max = tcp->config.send_buffer_max / FRAME_CHARGE + 32;
-    if (!tcp_settings_init(tcp)) {
+    if (!config_valid(&tcp->config) || !tcp_settings_init(tcp)) {
         free(tcp);
         return TG_BAD_CONFIG;
     }

@@ -74,7 +74,8 @@ void tcp_keepalive_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 
 void tcp_keepalive_sleeps(struct tcp *tcp, struct tcp_pcb *pcb)
 {
-    pcb->heard = (uint16_t)(pcb->act->heard_ns >> HEARD_SHIFT);
+    if (pcb->act)
+        pcb->heard = (uint16_t)(pcb->act->heard_ns >> HEARD_SHIFT);
     if (keepalive_applies(tcp, pcb) && !timer_armed(&tcp->keep_timer))
         timer_arm(tcp->wheel, &tcp->keep_timer, tcp->now + SWEEP_TICK);
 }

@@ -209,6 +209,74 @@ static void a_dead_peer_of_a_sleeper_is_found_out(void **state)
     trace_end(t);
 }
 
+/* All active parts are busy when a sleeper is due: the sweep comes back until there is one. */
+static void a_sleeper_that_cannot_be_woken_is_not_forgotten(void **state)
+{
+    struct tcp_config c = node_config();
+    c.active_max = 1;
+    c.keepalive = true;
+    c.keep_idle_ms = 10000;
+    c.keep_interval_ms = 500000;
+    struct trace *t = trace_new(&c, trace_is6(state));
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    tcp_handle sleeper = t->h;
+    t->tuple.remote_port++;
+    trace_accept(t, (struct seg){PEER_OPTIONS}); /* takes the first one's active part */
+    assert_null(tcp_pcb_find(t->node.tcp, sleeper)->act);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100); /* unread: it stays awake */
+    trace_advance(t, 400 * TG_S);
+    trace_skip(t);
+    assert_null(tcp_pcb_find(t->node.tcp, sleeper)->act);
+    tcp_abort(t->node.tcp, t->h);
+    trace_skip(t);
+    t->tuple.remote_port--;
+    trace_advance(t, 61 * TG_S);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_keepalive_probes) > 0, true);
+    assert_non_null(tcp_pcb_find(t->node.tcp, sleeper)->act);
+    trace_end(t);
+}
+
+static void a_sleeper_may_get_keepalive(void **state)
+{
+    struct trace *t = established(state);
+    assert_int_equal(tcp_sleep(t->node.tcp, 1), 1);
+    set(t, TCP_OPT_KEEP_IDLE, 10000);
+    set(t, TCP_OPT_KEEPALIVE, 1);
+    assert_null(trace_pcb(t)->act);
+    trace_advance(t, 150 * TG_S);
+    OUT(t, PROBE);
+    trace_end(t);
+}
+
+/* Nobody is left to be told of a dead peer; the orphan's own clocks end it. */
+static void an_orphan_is_not_probed(void **state)
+{
+    struct trace *t = watched(state);
+    tcp_close(t->node.tcp, t->h);
+    trace_collect(t);
+    OUT(t, .flags = A | F, .seq = 1, .ack = 1);
+    IN(t, .flags = A, .seq = 1, .ack = 2);
+    trace_advance(t, 59 * TG_S);
+    QUIET(t);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_keepalive_probes), 0);
+    trace_end(t);
+}
+
+static void without_a_user_timeout_bytes_wait_on(void **state)
+{
+    struct trace *t = established(state);
+    set(t, TCP_OPT_USER_TIMEOUT, 5000);
+    trace_write(t, 0, 100);
+    trace_advance(t, 4 * TG_S);
+    set(t, TCP_OPT_USER_TIMEOUT, 0);
+    trace_advance(t, 20 * TG_S);
+    node_expect_no_event(&t->node);
+    set(t, TCP_OPT_USER_TIMEOUT, 1000); /* counts from now: there was no clock */
+    trace_advance(t, 1100 * TG_MS);
+    node_expect_closed(&t->node, 0, TG_TIMEOUT);
+    trace_end(t);
+}
+
 static void the_sweep_rests_when_nobody_needs_it(void **state)
 {
     struct trace *t = established(state);
@@ -356,6 +424,10 @@ int main(void)
         BOTH(a_peer_probe_is_answered),
         BOTH(a_sleeper_that_answers_lives),
         BOTH(a_dead_peer_of_a_sleeper_is_found_out),
+        BOTH(a_sleeper_that_cannot_be_woken_is_not_forgotten),
+        BOTH(a_sleeper_may_get_keepalive),
+        BOTH(an_orphan_is_not_probed),
+        BOTH(without_a_user_timeout_bytes_wait_on),
         BOTH(the_sweep_rests_when_nobody_needs_it),
         BOTH(unacknowledged_bytes_end_it),
         BOTH(progress_starts_the_user_timeout_again),

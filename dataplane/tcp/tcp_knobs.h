@@ -49,7 +49,7 @@ void tcp_keepalive_init(struct tcp *tcp);
 void tcp_keepalive_start(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* TCP_D_KEEPALIVE; pcb may be gone afterwards. */
 void tcp_keepalive_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
-/* About to give up its active part; just got a new one. */
+/* About to give up its active part, or its knobs have changed while it has none; just got a new one. */
 void tcp_keepalive_sleeps(struct tcp *tcp, struct tcp_pcb *pcb);
 void tcp_keepalive_wakes(struct tcp *tcp, struct tcp_pcb *pcb);
 /* After output: the user timeout runs from the first moment at which something waits. */

@@ -318,8 +318,7 @@ static bool pieces_merge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t payload)
     probe->link = act->snd_unsent;
     *at = probe;
     act->snd_unsent = probe;
-    if (!probe->link)
-        act->snd_last = probe;
+    tg_assert(probe->link); /* more waits behind it: probe_affordable */
     return true;
 }
 

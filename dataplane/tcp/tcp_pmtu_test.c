@@ -88,6 +88,39 @@ static void a_claim_that_an_ack_refutes_is_forgotten(void **state)
     trace_end(t);
 }
 
+static void a_claim_about_a_syn_lowers_what_we_offer(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_connect(t, 0);
+    too_big(t, 0, 1400);
+    QUIET(t);
+    trace_advance(t, 1010 * TG_MS);
+    OUT(t, .flags = S, .seq = 0, .mss = (uint16_t)(1400 - trace_headers(t)));
+    IN(t, .flags = S | A, .seq = 0, .ack = 1, .mss = 1460);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    assert_int_equal(trace_info(t).mss, 1400 - trace_headers(t));
+    too_big(t, 0, 1300); /* the SYN is acknowledged */
+    assert_int_equal(mtu_of(t), 1400);
+    trace_end(t);
+}
+
+static void a_claim_waits_for_its_own_segment(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss;
+    trace_write(t, 0, mss);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
+    trace_write(t, mss, 2 * mss);
+    too_big(t, 1 + 2 * mss, 1300); /* the second of the two */
+    trace_advance(t, 300 * TG_MS); /* the first is lost */
+    assert_int_equal(counted(t, TG_C_tcp_rto), 1);
+    assert_int_equal(mtu_of(t), FULL_MTU);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + 2 * mss);
+    trace_advance(t, TG_S);
+    assert_int_equal(mtu_of(t), 1300);
+    trace_end(t);
+}
+
 /* --- black holes ---------------------------------------------------------------------------------------- */
 
 static void two_timeouts_of_a_size_never_seen_to_pass(void **state)
@@ -190,7 +223,7 @@ static void path_ack(struct path *p)
     uint32_t right = left;
     while (right < p->written && p->has[right])
         right++;
-    if (left < p->written)
+    if (left < p->written && tcp_has(trace_pcb(p->t), TCP_F_SACK))
         ack.sack[0] = (struct tcp_sack_block){1 + left, 1 + right};
     trace_in(p->t, &ack);
 }
@@ -264,6 +297,93 @@ static void a_lost_probe_costs_no_window(void **state)
     assert_int_equal(counted(p->t, TG_C_tcp_rto), timeouts);
     assert_true(trace_info(p->t).cwnd >= cwnd);
     path_end(p);
+}
+
+/* Without SACK nobody can tell what else is missing: the probe is excused. */
+static void without_sack_a_probe_is_repaired_too(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = 1460, .wscale_plus_1 = 8});
+    struct path *p = path_new(t, 1400, false);
+    path_run(p, STREAM);
+    assert_in_range(mtu_of(t), 1400 - 32, 1400);
+    path_end(p);
+}
+
+/* The port holds every frame for a while: nothing can be merged, and nothing breaks. */
+static void frames_that_the_port_holds_are_not_merged(void **state)
+{
+    struct path *p = path_new(established(state), 1400, false);
+    path_run(p, STREAM / 8);
+    uint64_t probes = counted(p->t, TG_C_tcp_mtu_probes);
+    p->t->node.port_busy = true;
+    path_run(p, STREAM / 4);
+    assert_int_equal(counted(p->t, TG_C_tcp_mtu_probes), probes);
+    p->t->node.port_busy = false;
+    path_run(p, STREAM);
+    assert_true(counted(p->t, TG_C_tcp_mtu_probes) > probes);
+    path_end(p);
+}
+
+#define BEHIND 6u
+
+/* A probe of 1,500 leaves, and BEHIND segments behind it; at[0] is its sequence number, at[1] that of the one
+ * behind it, and so on; at[BEHIND + 1] is the end. */
+static void probe_out(struct trace *t, uint32_t at[BEHIND + 2])
+{
+    uint32_t full = trace_info(t).mss, seq = 1 + full;
+    trace_write(t, 0, full);
+    trace_advance(t, 700 * TG_MS);
+    trace_skip(t);
+    IN(t, .flags = A, .seq = 1, .ack = seq);
+    uint32_t small = trace_info(t).mss;
+    for (unsigned i = 0; i < 12; i++, seq += small) { /* the window opens, the base is confirmed */
+        trace_write(t, seq - 1, small);
+        OUT(t, .flags = A, .seq = seq, .ack = 1, .len = small);
+        t->node.now += 20 * TG_MS;
+        IN(t, .flags = A, .seq = 1, .ack = seq + small);
+    }
+    trace_pcb(t)->act->cwnd = trace_pcb(t)->ssthresh = 20 * small;
+    trace_write(t, seq - 1, BEHIND * small + small / 2);
+    for (unsigned i = 0; i <= BEHIND; i++) {
+        at[i] = seq;
+        OUT(t, .flags = A, .seq = seq, .ack = 1, .len = i ? ANY : full);
+        seq += t->out.payload_bytes;
+    }
+    QUIET(t);
+    at[BEHIND + 1] = seq;
+    t->node.now += 20 * TG_MS;
+}
+
+/* The peer lacks the probe and, if so, one of those behind it. Returns ssthresh, the window before in *cwnd. */
+static uint32_t threshold_after(void **state, bool another, uint32_t *cwnd)
+{
+    struct trace *t = established(state);
+    uint32_t at[BEHIND + 2];
+    probe_out(t, at);
+    *cwnd = trace_info(t).cwnd;
+    for (unsigned i = 1; i <= BEHIND; i++) {
+        struct seg sack = {.flags = A, .seq = 1, .ack = at[0], .sack = {{at[1], at[i + 1]}}};
+        if (another && i > 2) {
+            sack.sack[0].left = at[3];
+            sack.sack[1] = (struct tcp_sack_block){at[1], at[2]};
+        }
+        if (!(another && i == 2))
+            trace_in(t, &sack);
+    }
+    assert_int_equal(counted(t, TG_C_tcp_fast_retransmit), 1);
+    uint32_t ssthresh = trace_info(t).ssthresh;
+    trace_end(t);
+    return ssthresh;
+}
+
+static void a_loss_beside_the_probe_counts(void **state)
+{
+    uint32_t cwnd = 0;
+    uint32_t alone = threshold_after(state, false, &cwnd);
+    assert_int_equal(alone, cwnd);
+    uint32_t beside = threshold_after(state, true, &cwnd);
+    assert_true(beside < cwnd);
 }
 
 static void a_mere_outage_is_undone_by_one_probe(void **state)
@@ -346,12 +466,17 @@ int main(void)
         BOTH(before_anything_has_passed_a_claim_counts_at_once),
         BOTH(a_claim_against_the_evidence_waits_for_proof),
         BOTH(a_claim_that_an_ack_refutes_is_forgotten),
+        BOTH(a_claim_about_a_syn_lowers_what_we_offer),
+        BOTH(a_claim_waits_for_its_own_segment),
         BOTH(two_timeouts_of_a_size_never_seen_to_pass),
         BOTH(a_size_that_has_passed_needs_four),
         BOTH(timeouts_of_small_segments_say_nothing),
         BOTH(timeouts_with_progress_between_do_not_add_up),
         BOTH(a_black_hole_is_found_and_its_size_too),
         BOTH(a_lost_probe_costs_no_window),
+        BOTH(without_sack_a_probe_is_repaired_too),
+        BOTH(frames_that_the_port_holds_are_not_merged),
+        BOTH(a_loss_beside_the_probe_counts),
         BOTH(a_mere_outage_is_undone_by_one_probe),
         BOTH(a_path_may_become_wider),
         BOTH(a_probe_may_be_told_the_size),

@@ -201,17 +201,25 @@ static void mss_cap(struct tcp_pcb *pcb, uint16_t mss_max)
     tcp_mss_update(pcb);
 }
 
+static bool option_is_patience(enum tcp_option_name name)
+{
+    return name == TCP_OPT_KEEPALIVE || name == TCP_OPT_KEEP_IDLE ||
+           name == TCP_OPT_KEEP_INTERVAL || name == TCP_OPT_USER_TIMEOUT;
+}
+
 /* What of a change counts at once. */
 static void change_apply(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_option_name name)
 {
     if (name == TCP_OPT_MSS)
         mss_cap(pcb, tcp_settings_of(tcp, pcb)->mss_max);
-    if (!pcb->act)
+    if (!pcb->act) {
+        if (option_is_patience(name))
+            tcp_keepalive_sleeps(tcp, pcb);
         return;
+    }
     if (name == TCP_OPT_NAGLE || name == TCP_OPT_RECEIVE_WINDOW)
         tcp_mark_dirty(tcp, pcb); /* what was held back may leave; the window may be told */
-    if (name == TCP_OPT_KEEPALIVE || name == TCP_OPT_KEEP_IDLE || name == TCP_OPT_KEEP_INTERVAL ||
-        name == TCP_OPT_USER_TIMEOUT)
+    if (option_is_patience(name))
         tcp_patience_changed(tcp, pcb);
     if (name == TCP_OPT_NOTSENT_LOWAT || name == TCP_OPT_SEND_BUFFER)
         tcp_event_writable(tcp, pcb);

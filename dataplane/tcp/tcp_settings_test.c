@@ -120,6 +120,55 @@ static void a_bad_default_makes_no_stack(void **state)
     trace_end(t);
 }
 
+static void expect_refused(struct trace *t, struct tcp_config c)
+{
+    struct tcp *tcp;
+    assert_int_equal(tcp_create(&c, t->node.net, &t->node.pool.pool, &t->node.wheel, &t->node.stats,
+                                &t->node.toeplitz, node_tx_done, &t->node, &tcp),
+                     TG_BAD_CONFIG);
+    assert_null(tcp);
+}
+#define REFUSED(t, field, value)                                                                   \
+    do {                                                                                           \
+        struct tcp_config bad = node_config();                                                     \
+        bad.field = (value);                                                                       \
+        expect_refused(t, bad);                                                                    \
+    } while (0)
+
+static void impossible_configurations_make_no_stack(void **state)
+{
+    struct trace *t = trace_start(state);
+    REFUSED(t, connections_max, 0);
+    REFUSED(t, connections_max, 1u << 24);
+    REFUSED(t, time_wait_max, 1u << 24);
+    REFUSED(t, active_max, 65);
+    REFUSED(t, receive_window_max, (65535u << 14) + 1);
+    REFUSED(t, receive_window_max, 2047);
+    REFUSED(t, receive_window_initial, 2047);
+    REFUSED(t, send_buffer_max, 1u << 30);
+    REFUSED(t, worker, 256);
+    REFUSED(t, ooo_segments_max, 65535);
+    REFUSED(t, mss_max, 271);
+    REFUSED(t, retries, 255);
+    REFUSED(t, syn_retries, 255);
+    REFUSED(t, keep_idle_ms, 1u << 31);
+    REFUSED(t, user_timeout_ms, 1u << 31);
+    trace_end(t);
+}
+
+/* What is left at 0 gets a default that works. */
+static void a_bare_configuration_makes_a_stack(void **state)
+{
+    struct tcp_config c = {.connections_max = 4, .worker = 3};
+    struct trace *t = trace_new(&c, trace_is6(state));
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    assert_int_equal(trace_info(t).receive_space, 65536);
+    assert_int_equal(get(t, TCP_OPT_RECEIVE_WINDOW), 262144);
+    assert_int_equal(get(t, TCP_OPT_SEND_BUFFER), 262144);
+    assert_int_equal(get(t, TCP_OPT_NOTSENT_LOWAT), 32768);
+    trace_end(t);
+}
+
 /* --- the table ---------------------------------------------------------------------------------------- */
 
 static void connections_with_equal_knobs_share_an_entry(void **state)
@@ -349,6 +398,8 @@ int main(void)
         BOTH(values_out_of_range_change_nothing),
         BOTH(a_dead_handle_is_stale),
         BOTH(a_bad_default_makes_no_stack),
+        BOTH(impossible_configurations_make_no_stack),
+        BOTH(a_bare_configuration_makes_a_stack),
         BOTH(connections_with_equal_knobs_share_an_entry),
         BOTH(a_full_table_says_so_and_heals),
         BOTH(a_listener_hands_its_knobs_down),
