@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The TCP stack alone, in memory, one core, no TLS: tcp_bench ROW [ARGUMENT]. Prints one JSON object. Rates are what our
+ * side alone could do: its cycles only (parse, tcp, application, output), not those that make and read the peer's frames.
+ *
+ *   exchange FLOWS     request of 64 bytes, answer of 100, on random ones of FLOWS connections (active parts: at most 65,536)
+ *   connect            connect, request, answer, close by us
+ *   bulk               send and receive 1,448-byte segments
+ *   idle FLOWS         resident bytes a connection, then look-ups on random ones
+ *   flood              exchange on 1,000 flows, SYNs of strangers in between
+ */
+#include "tests/bench/tcp_node.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ACTIVE   65536u
+#define REQUEST  64u
+#define ANSWER   100u
+#define BURST    32u
+#define OUT_MAX  512u
+#define PEER_ISS 1000u
+#define WINDOW   0xffffu
+
+struct flow {
+    uint32_t seq, ack; /* of the peer's next segment */
+    uint32_t hash;
+};
+
+struct bench {
+    struct node node;
+    struct flow *flows;
+    uint32_t count;
+    struct prng rng;
+    double hertz;
+    uint64_t events;
+};
+
+static void die(const char *what)
+{
+    fprintf(stderr, "tcp_bench: %s\n", what);
+    exit(1);
+}
+
+/* --- applications ------------------------------------------------------------------------------------ */
+
+static const uint8_t answer_bytes[ANSWER];
+
+/* Answer each request. */
+static void app_server(struct node *node, void *arg)
+{
+    struct bench *bench = arg;
+    struct tcp_event e[64];
+    unsigned n;
+    while ((n = tcp_events(node->tcp, e, 64)) > 0)
+        for (unsigned i = 0; i < n; i++) {
+            bench->events++;
+            uint32_t unread = tcp_unread(node->tcp, e[i].handle);
+            if (!(e[i].bits & TCP_EV_READABLE) || unread < REQUEST)
+                continue;
+            tcp_consume(node->tcp, e[i].handle, unread);
+            if (tcp_write(node->tcp, e[i].handle, span_make(answer_bytes, ANSWER)) != ANSWER)
+                die("an answer was not taken");
+        }
+}
+
+/* Answer once, then close. */
+static void app_closing_server(struct node *node, void *arg)
+{
+    struct tcp_event e[64];
+    unsigned n;
+    while ((n = tcp_events(node->tcp, e, 64)) > 0)
+        for (unsigned i = 0; i < n; i++) {
+            uint32_t unread = tcp_unread(node->tcp, e[i].handle);
+            if (unread < REQUEST)
+                continue;
+            tcp_consume(node->tcp, e[i].handle, unread);
+            (void)!tcp_write(node->tcp, e[i].handle, span_make(answer_bytes, ANSWER));
+            tcp_close(node->tcp, e[i].handle);
+        }
+}
+
+/* --- the peer ------------------------------------------------------------------------------------------ */
+
+static struct node_segment segment(struct bench *b, uint32_t flow, uint8_t flags, uint16_t len)
+{
+    return (struct node_segment){.tuple = node_tuple(&b->node, flow),
+                                 .hash = b->flows[flow].hash,
+                                 .seq = b->flows[flow].seq,
+                                 .ack = b->flows[flow].ack,
+                                 .window = WINDOW,
+                                 .len = len,
+                                 .flags = flags};
+}
+
+static uint32_t flow_of(const struct bench *b, const struct buf *out)
+{
+    const uint8_t *ip = out->data + ETH_BYTES;
+    uint32_t address = wire_get32(ip + 16) - 0x0a000001;
+    return address * 32768 + wire_get16(ip + IP4_BYTES + 2) - 16384;
+}
+
+/* Read what we have sent: the flow's next ACK number. Returns payload bytes. */
+static uint32_t answer_read(struct bench *b, struct buf *out)
+{
+    const uint8_t *ip = out->data + ETH_BYTES, *tcp = ip + IP4_BYTES;
+    uint32_t flow = flow_of(b, out), bytes = wire_get16(ip + 2) - IP4_BYTES - (tcp[12] >> 4) * 4u;
+    if (flow >= b->count) { /* the flood's */
+        node_free(&b->node, out);
+        return 0;
+    }
+    uint32_t seq = wire_get32(tcp + 4);
+    uint32_t control = (tcp[13] & TCP_SYN ? 1 : 0) + (tcp[13] & TCP_FIN ? 1 : 0);
+    if (tcp[13] & TCP_RST)
+        die("we have sent a RST");
+    b->flows[flow].ack = seq + bytes + control;
+    node_free(&b->node, out);
+    return bytes;
+}
+
+static uint32_t turn(struct bench *b, struct buf *burst[], unsigned n, node_app *app)
+{
+    struct buf *out[OUT_MAX];
+    uint32_t bytes = 0;
+    unsigned sent = node_turn(&b->node, burst, n, app, b, out, OUT_MAX);
+    for (unsigned i = 0; i < sent; i++)
+        bytes += answer_read(b, out[i]);
+    return bytes;
+}
+
+static void connections_open(struct bench *b)
+{
+    struct buf *burst[BURST];
+    for (uint32_t first = 0; first < b->count; first += BURST) {
+        unsigned n = b->count - first < BURST ? b->count - first : BURST;
+        for (unsigned i = 0; i < n; i++) {
+            struct ip_tuple tuple = node_tuple(&b->node, first + i);
+            b->flows[first + i] = (struct flow){.seq = PEER_ISS,
+                                                .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+            struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
+            syn.options = true;
+            burst[i] = node_frame(&b->node, &syn);
+            b->flows[first + i].seq++;
+        }
+        turn(b, burst, n, app_server);
+        for (unsigned i = 0; i < n; i++) {
+            struct node_segment ack = segment(b, first + i, TCP_ACK, 0);
+            burst[i] = node_frame(&b->node, &ack);
+        }
+        turn(b, burst, n, app_server);
+        b->node.now += 10 * TG_US;
+    }
+    if (tcp_connection_count(b->node.tcp) != b->count)
+        die("not all connections are established");
+}
+
+static void bench_open(struct bench *b, uint32_t flows, uint32_t connections, uint32_t time_wait)
+{
+    struct node_config c = {.frames = 16384,
+                            .connections = connections,
+                            .active = connections < ACTIVE ? connections : ACTIVE,
+                            .time_wait = time_wait};
+    memset(b, 0, sizeof *b);
+    b->hertz = node_hertz();
+    b->count = flows;
+    b->flows = calloc(flows, sizeof *b->flows);
+    if (!b->flows)
+        die("no memory");
+    memset(b->flows, 1, flows * sizeof *b->flows);
+    prng_seed(&b->rng, 1);
+    node_open(&b->node, &c);
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------ */
+
+/* Requests on random flows, each flow at most once a burst; then the ACKs of the answers ride on the next requests. */
+static uint64_t exchanges(struct bench *b, unsigned rounds, unsigned syns)
+{
+    struct buf *burst[2 * BURST];
+    uint64_t answered = 0;
+    for (unsigned r = 0; r < rounds; r++) {
+        uint32_t start = (uint32_t)prng_below(&b->rng, b->count), step = b->count / BURST;
+        unsigned n = 0;
+        for (unsigned i = 0; i < BURST; i++) {
+            uint32_t flow = (start + i * step + (uint32_t)(i * 7919 % (step ? step : 1))) % b->count;
+            struct node_segment s = segment(b, flow, TCP_ACK | TCP_PSH, REQUEST);
+            burst[n++] = node_frame(&b->node, &s);
+            b->flows[flow].seq += REQUEST;
+        }
+        for (unsigned i = 0; i < syns; i++) {
+            struct node_segment syn = {.tuple = node_tuple(&b->node, 0x40000000u + (uint32_t)prng_below(&b->rng, 1u << 28)),
+                                       .seq = (uint32_t)prng_next(&b->rng),
+                                       .window = WINDOW,
+                                       .flags = TCP_SYN,
+                                       .options = true};
+            burst[n++] = node_frame(&b->node, &syn);
+        }
+        answered += turn(b, burst, n, app_server) / ANSWER;
+        b->node.now += 20 * TG_US;
+    }
+    return answered;
+}
+
+static void row_exchange(uint32_t flows)
+{
+    static struct bench b;
+    bench_open(&b, flows, flows + 1024, 1024);
+    connections_open(&b);
+    exchanges(&b, 2000, 0); /* warm */
+    b.node.cycles = 0;
+    uint64_t done = exchanges(&b, 30000, 0);
+    if (done != 30000ull * BURST)
+        die("answers are missing");
+    double seconds = (double)b.node.cycles / b.hertz;
+    printf("{\"flows\": %u, \"exchanges_per_second\": %.0f, \"ns\": %.1f}\n", flows,
+           (double)done / seconds, seconds * 1e9 / (double)done);
+}
+
+static void connect_round(struct bench *b, uint32_t first)
+{
+    struct buf *burst[BURST];
+    for (unsigned i = 0; i < BURST; i++) {
+        struct ip_tuple tuple = node_tuple(&b->node, first + i);
+        b->flows[first + i] = (struct flow){.seq = PEER_ISS,
+                                            .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+        struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
+        syn.options = true;
+        burst[i] = node_frame(&b->node, &syn);
+        b->flows[first + i].seq++;
+    }
+    turn(b, burst, BURST, app_closing_server);
+    for (unsigned i = 0; i < BURST; i++) { /* the request completes the handshake */
+        struct node_segment s = segment(b, first + i, TCP_ACK | TCP_PSH, REQUEST);
+        burst[i] = node_frame(&b->node, &s);
+        b->flows[first + i].seq += REQUEST;
+    }
+    turn(b, burst, BURST, app_closing_server); /* answer and FIN */
+    for (unsigned i = 0; i < BURST; i++) {
+        struct node_segment s = segment(b, first + i, TCP_ACK | TCP_FIN, 0);
+        burst[i] = node_frame(&b->node, &s);
+        b->flows[first + i].seq++;
+    }
+    turn(b, burst, BURST, app_closing_server); /* the last ACK; TIME-WAIT */
+    b->node.now += 100 * TG_US;
+}
+
+static void row_connect(void)
+{
+    static struct bench b;
+    const uint32_t flows = 1u << 20;
+    bench_open(&b, flows, 65536, 262144);
+    for (uint32_t i = 0; i < 65536; i += BURST)
+        connect_round(&b, i);
+    b.node.cycles = 0;
+    const uint32_t first = 65536, rounds = (flows - first) / BURST;
+    for (uint32_t i = 0; i < rounds; i++)
+        connect_round(&b, first + i * BURST);
+    if (b.node.stats.value[TG_C_tcp_time_wait] != flows)
+        die("not every connection has ended in TIME-WAIT");
+    double seconds = (double)b.node.cycles / b.hertz, done = (double)rounds * BURST;
+    printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", done / seconds, seconds * 1e9 / done);
+}
+
+struct bulk {
+    struct bench bench;
+    tcp_handle h;
+    uint64_t sent, received;
+};
+static struct bulk bulk;
+
+/* As much as is wanted, in pieces of 16 KiB, as a TLS record would be. */
+static void app_source(struct node *node, void *arg)
+{
+    static uint8_t bytes[16384];
+    struct tcp_event e[8];
+    for (unsigned n; (n = tcp_events(node->tcp, e, 8)) > 0;)
+        for (unsigned i = 0; i < n; i++)
+            if (e[i].bits & TCP_EV_ACCEPTED)
+                bulk.h = e[i].handle;
+    while (tcp_writable(node->tcp, bulk.h) >= sizeof bytes)
+        if (tcp_write(node->tcp, bulk.h, span_make(bytes, sizeof bytes)) == 0)
+            break;
+}
+
+static void app_sink(struct node *node, void *arg)
+{
+    struct tcp_event e[8];
+    for (unsigned n; (n = tcp_events(node->tcp, e, 8)) > 0;)
+        for (unsigned i = 0; i < n; i++)
+            bulk.h = e[i].handle;
+    uint32_t n = tcp_unread(node->tcp, bulk.h);
+    tcp_consume(node->tcp, bulk.h, n);
+    bulk.received += n;
+}
+
+static void bulk_open(node_app *app)
+{
+    struct bench *b = &bulk.bench;
+    bench_open(b, 1, 16, 16);
+    struct buf *burst[1];
+    struct ip_tuple tuple = node_tuple(&b->node, 0);
+    b->flows[0] = (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+    struct node_segment syn = segment(b, 0, TCP_SYN, 0);
+    syn.options = true;
+    burst[0] = node_frame(&b->node, &syn);
+    b->flows[0].seq++;
+    turn(b, burst, 1, NULL);
+    struct node_segment ack = segment(b, 0, TCP_ACK, 0);
+    burst[0] = node_frame(&b->node, &ack);
+    turn(b, burst, 1, app);
+}
+
+/* The peer acknowledges every second segment, as a receiver without aggregation does. */
+static double bulk_send(void)
+{
+    struct bench *b = &bulk.bench;
+    uint64_t acked = 0;
+    bulk_open(app_source);
+    for (unsigned r = 0; r < 60000; r++) {
+        struct buf *out[OUT_MAX], *burst[BURST];
+        if (r == 5000)
+            b->node.cycles = acked = 0;
+        unsigned n = 0;
+        struct node_segment ack = segment(b, 0, TCP_ACK, 0);
+        burst[n++] = node_frame(&b->node, &ack);
+        unsigned sent = node_turn(&b->node, burst, n, app_source, NULL, out, OUT_MAX);
+        for (unsigned i = 0; i < sent;) { /* every second one is acknowledged by a segment of its own */
+            for (n = 0; n < BURST - 1 && i < sent; n++) {
+                acked += answer_read(b, out[i++]);
+                if (i < sent)
+                    acked += answer_read(b, out[i++]);
+                struct node_segment a = segment(b, 0, TCP_ACK, 0);
+                burst[n] = node_frame(&b->node, &a);
+            }
+            struct buf *more[OUT_MAX];
+            unsigned extra = node_turn(&b->node, burst, n, NULL, NULL, more, OUT_MAX);
+            for (unsigned k = 0; k < extra; k++)
+                acked += answer_read(b, more[k]);
+        }
+        b->node.now += 200 * TG_US;
+    }
+    return (double)acked * 8 / ((double)b->node.cycles / b->hertz) / 1e9;
+}
+
+static double bulk_receive(void)
+{
+    struct bench *b = &bulk.bench;
+    bulk_open(app_sink);
+    for (unsigned r = 0; r < 60000; r++) {
+        struct buf *burst[BURST];
+        if (r == 5000)
+            b->node.cycles = bulk.received = 0;
+        for (unsigned i = 0; i < BURST; i++) {
+            struct node_segment s = segment(b, 0, TCP_ACK, 1448);
+            burst[i] = node_frame(&b->node, &s);
+            b->flows[0].seq += 1448;
+        }
+        turn(b, burst, BURST, app_sink);
+        b->node.now += 20 * TG_US;
+    }
+    if (bulk.received < 50000ull * BURST * 1448)
+        die("bytes were not received");
+    return (double)bulk.received * 8 / ((double)b->node.cycles / b->hertz) / 1e9;
+}
+
+static void row_bulk(void)
+{
+    double send = bulk_send(), receive = bulk_receive();
+    printf("{\"send_gbit\": %.2f, \"receive_gbit\": %.2f}\n", send, receive);
+}
+
+/* The look-up as tcp_input does it: buckets of a burst first, then the connections. */
+static double lookup_ns(struct bench *b)
+{
+    enum { ROUNDS = 60000 };
+    struct ip_tuple *tuples = calloc(ROUNDS * BURST, sizeof *tuples);
+    uint32_t *hashes = calloc(ROUNDS * BURST, sizeof *hashes), missed = 0;
+    if (!tuples || !hashes)
+        die("no memory");
+    for (uint32_t i = 0; i < ROUNDS * BURST; i++) {
+        uint32_t flow = (uint32_t)prng_below(&b->rng, b->count);
+        tuples[i] = node_tuple(&b->node, flow);
+        hashes[i] = b->flows[flow].hash;
+    }
+    node_begin(&b->node);
+    b->node.cycles = 0;
+    for (uint32_t r = 0; r < ROUNDS; r++)
+        missed += tcp_lookup_burst(b->node.tcp, tuples + r * BURST, hashes + r * BURST, BURST);
+    node_end(&b->node);
+    if (missed)
+        die("a connection was not found");
+    return (double)b->node.cycles / b->hertz * 1e9 / (ROUNDS * (double)BURST);
+}
+
+static void row_idle(uint32_t flows)
+{
+    static struct bench b;
+    bench_open(&b, flows, flows, 1024);
+    uint64_t before = node_resident();
+    connections_open(&b);
+    uint64_t after = node_resident();
+    double lookup = lookup_ns(&b);
+    printf("{\"flows\": %u, \"bytes\": %.1f, \"gigabytes\": %.3f, \"lookup_ns\": %.1f}\n", flows,
+           (double)(after - before) / flows, (double)(after - before) / 1e9, lookup);
+}
+
+static void row_flood(void)
+{
+    static struct bench b;
+    bench_open(&b, 1000, 100000, 1024);
+    connections_open(&b);
+    exchanges(&b, 2000, 0);
+    double quiet = 0, flooded = 0;
+    uint64_t before = b.node.pool.in_use;
+    for (unsigned i = 0; i < 5; i++) { /* side by side */
+        b.node.cycles = 0;
+        if (exchanges(&b, 4000, 0) != 4000ull * BURST)
+            die("answers are missing");
+        quiet += (double)b.node.cycles;
+        b.node.cycles = 0;
+        if (exchanges(&b, 4000, BURST) != 4000ull * BURST)
+            die("answers are missing under the flood");
+        flooded += (double)b.node.cycles;
+    }
+    double exchange_ns = quiet / b.hertz * 1e9 / (20000.0 * BURST);
+    double syn_ns = (flooded - quiet) / b.hertz * 1e9 / (20000.0 * BURST);
+    printf("{\"exchange_ns\": %.1f, \"syn_ns\": %.1f, \"cookies\": %llu, \"frames_kept\": %lld}\n", exchange_ns, syn_ns,
+           (unsigned long long)b.node.stats.value[TG_C_tcp_syn_cookies_sent],
+           (long long)(b.node.pool.in_use - before));
+}
+
+int main(int argc, char **argv)
+{
+    const char *row = argc > 1 ? argv[1] : "";
+    uint32_t flows = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1000;
+    if (strcmp(row, "exchange") == 0)
+        row_exchange(flows);
+    else if (strcmp(row, "connect") == 0)
+        row_connect();
+    else if (strcmp(row, "bulk") == 0)
+        row_bulk();
+    else if (strcmp(row, "idle") == 0)
+        row_idle(flows);
+    else if (strcmp(row, "flood") == 0)
+        row_flood();
+    else
+        die("usage: tcp_bench exchange FLOWS | connect | bulk | idle FLOWS | flood");
+    return 0;
+}
