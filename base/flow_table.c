@@ -5,6 +5,7 @@
  * worker that owns the table; compares hashes only, keys are the caller's.
  */
 #include "base/hash.h"
+#include "base/pages.h"
 #include <stdlib.h>
 
 #define SLOTS 8
@@ -42,10 +43,9 @@ enum tg_err flow_table_init(struct flow_table *t, uint32_t capacity)
         buckets *= 2;
     tg_assert(buckets <= 1u << 25); /* the second choice has 25 bits */
     size_t bytes = (size_t)buckets * sizeof(struct flow_bucket);
-    t->buckets = aligned_alloc(TG_CACHE_LINE, bytes);
+    t->buckets = pages_create(bytes);
     if (!t->buckets)
         return TG_NO_MEMORY;
-    memset(t->buckets, 0, bytes);
     t->mask = (uint32_t)buckets - 1;
     return TG_OK;
 }
@@ -190,4 +190,16 @@ uint32_t flow_table_find(const struct flow_table *t, uint32_t hash,
         if (t->stash[i].tag == tag && match(arg, t->stash[i].value))
             value = t->stash[i].value;
     return value;
+}
+
+uint32_t flow_table_candidate(const struct flow_table *t, uint32_t hash)
+{
+    uint32_t tag = flow_tag(hash);
+    const struct flow_bucket *b = &t->buckets[flow_first(t, tag)];
+    unsigned bits = flow_bucket_match(b, tag);
+    if (!bits) {
+        b = &t->buckets[flow_second(t, tag)];
+        bits = flow_bucket_match(b, tag);
+    }
+    return bits ? b->value[__builtin_ctz(bits)] : FLOW_TABLE_NONE;
 }

@@ -46,6 +46,26 @@ static void insert_find_remove(void **state)
     flow_table_free(&t);
 }
 
+/* A guess by the tag alone: right wherever one entry has it, in either bucket; none where nobody does. */
+static void candidates_are_guesses_by_the_tag(void **state)
+{
+    struct flow_table t;
+    struct prng p;
+    unsigned stashed = 0;
+    prng_seed(&p, 4);
+    assert_int_equal(flow_table_init(&t, 4000), TG_OK);
+    for (uint32_t i = 0; i < 4000; i++) /* bijective: no two hashes are equal */
+        assert_int_equal(flow_table_insert(&t, i * 2654435761u + 7, i), TG_OK);
+    for (uint32_t i = 0; i < 4000; i++) {
+        uint32_t value = flow_table_candidate(&t, i * 2654435761u + 7);
+        stashed += value == FLOW_TABLE_NONE;
+        assert_true(value == i || value == FLOW_TABLE_NONE);
+    }
+    assert_int_equal(stashed, t.stash_count);
+    assert_int_equal(flow_table_candidate(&t, 4001u * 2654435761u + 7), FLOW_TABLE_NONE);
+    flow_table_free(&t);
+}
+
 static void hash_zero_and_one_are_entries_like_others(void **state)
 {
     struct flow_table t;
@@ -170,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(insert_find_remove),
+        cmocka_unit_test(candidates_are_guesses_by_the_tag),
         cmocka_unit_test(hash_zero_and_one_are_entries_like_others),
         cmocka_unit_test(equal_hashes_overflow_into_the_stash),
         cmocka_unit_test(stated_capacity_always_fits),

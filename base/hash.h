@@ -64,6 +64,10 @@ bool flow_table_remove(struct flow_table *t, uint32_t hash, uint32_t value);
 uint32_t flow_table_find(const struct flow_table *t, uint32_t hash,
                          bool (*match)(const void *arg, uint32_t value), const void *arg);
 
+/* Second pass of a batched look-up: a value whose tag fits, most likely the right one, so that the caller can bring
+ * what it names into the cache before it compares keys (flow_table_find). FLOW_TABLE_NONE: none in its buckets. */
+uint32_t flow_table_candidate(const struct flow_table *t, uint32_t hash);
+
 /* First pass of a batched look-up: bring the two buckets of each hash into the cache. */
 static inline void flow_table_prefetch(const struct flow_table *t, uint32_t hash)
 {

@@ -3,6 +3,7 @@
  * that owns the pool; knows nothing of what the objects are.
  */
 #include "base/pool.h"
+#include "base/pages.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,16 +21,14 @@ enum tg_err pool_init(struct pool *pool, uint32_t count, uint32_t object_bytes)
     pool->object_bytes = pool_round(object_bytes);
     pool->free_first = POOL_NONE;
     size_t bytes = (size_t)count * pool->object_bytes;
-    bytes = (bytes + TG_CACHE_LINE - 1) / TG_CACHE_LINE * TG_CACHE_LINE;
     if (count == 0)
         return TG_OK;
-    pool->objects = aligned_alloc(TG_CACHE_LINE, bytes);
-    pool->free_next = malloc(count * sizeof pool->free_next[0]);
+    pool->objects = pages_create(bytes);
+    pool->free_next = pages_create(count * sizeof pool->free_next[0]);
     if (!pool->objects || !pool->free_next) {
         pool_free(pool);
         return TG_NO_MEMORY;
     }
-    memset(pool->objects, 0, bytes); /* also touches every page now, not in the packet path */
     for (uint32_t i = 0; i < count; i++)
         pool->free_next[i] = i + 1 < count ? i + 1 : POOL_NONE;
     pool->free_first = 0;

@@ -92,6 +92,18 @@ struct tcp_active *tcp_active_take(struct tcp *tcp, struct tcp_pcb *pcb)
     return act;
 }
 
+/* With many more connections than active parts, one that has just become idle is put to sleep while it lies in the
+ * cache; later it would have to be looked for, and fetched. Half of the parts stay with those that rest between two
+ * requests, and with them what congestion control knows. */
+void tcp_sleep_burst(struct tcp *tcp, const uint32_t flows[], unsigned n)
+{
+    for (unsigned i = 0; i < n && tcp->actives.in_use > tcp->actives.count / 2; i++) {
+        struct tcp_pcb *pcb = flows[i] & TCP_FLOW_TW ? NULL : tcp_pcb_at(tcp, flows[i]);
+        if (pcb && pcb->act && pcb_idle(pcb))
+            pcb_sleep(tcp, pcb);
+    }
+}
+
 bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     pcb->flags |= TCP_F_RECENT;

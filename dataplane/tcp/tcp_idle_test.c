@@ -65,9 +65,12 @@ static void the_one_that_rested_longest_sleeps(void **state)
     assert_true(asleep(t, &a));
     assert_false(asleep(t, &b));
     assert_int_equal(node_counted(&t->node, TG_C_tcp_sleeps), 1);
-    use(t, &c); /* b has moved since: now c is the one that rests */
-    make_busy(t, &b);
-    make_idle(t, &b);
+    use(t, &b); /* b has moved since: now c is the one that rests */
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 10);
+    node_expect_event(&t->node, TCP_EV_READABLE);
+    trace_read(t, 0, 10);
+    trace_advance(t, 50 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 11);
     tcp_pcb_find(t->node.tcp, c.h)->flags &= ~(uint32_t)TCP_F_RECENT;
     (void)open_one(t, 1004);
     assert_true(asleep(t, &c));
@@ -215,6 +218,22 @@ static void one_that_waits_may_be_aborted(void **state)
     trace_end(t);
 }
 
+/* Beyond half of the active parts nobody keeps one who has nothing to do. */
+static void scarce_parts_are_given_up_at_once(void **state)
+{
+    struct trace *t = start(state, 4);
+    struct name a = open_one(t, 1001), b = open_one(t, 1002), c = open_one(t, 1003);
+    make_busy(t, &a);
+    make_busy(t, &b);
+    make_busy(t, &c);
+    make_idle(t, &c); /* the third of four */
+    assert_true(asleep(t, &c));
+    make_idle(t, &b);
+    assert_false(asleep(t, &b));
+    assert_null(tcp_check(t->node.tcp));
+    trace_end(t);
+}
+
 static void only_the_idle_sleep(void **state)
 {
     struct trace *t = start(state, 8);
@@ -242,6 +261,7 @@ int main(void)
         BOTH(a_writer_waits_in_line),
         BOTH(a_close_waits_in_line),
         BOTH(one_that_waits_may_be_aborted),
+        BOTH(scarce_parts_are_given_up_at_once),
         BOTH(only_the_idle_sleep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -393,19 +393,27 @@ static void buffer_arrives(struct tcp *tcp, struct buf *b, tg_ns now)
     buf_unref(tcp->pool, rx.b);
 }
 
+static void slice_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now)
+{
+    struct ip_tuple tuples[TG_BURST];
+    uint32_t hashes[TG_BURST], flows[TG_BURST];
+    for (unsigned i = 0; i < n; i++) {
+        tg_assert(burst[i]->flags & BUF_PARSED && burst[i]->ip_proto == IP_PROTO_TCP);
+        tuples[i] = wire_tuple(burst[i]);
+        hashes[i] = burst[i]->rx_hash;
+    }
+    tcp_lookup_burst(tcp, tuples, hashes, flows, n);
+    for (unsigned i = 0; i < n; i++)
+        burst[i]->flow = flows[i];
+    for (unsigned i = 0; i < n; i++)
+        buffer_arrives(tcp, burst[i], now);
+    if (tcp->actives.count < tcp->pcbs.count)
+        tcp_sleep_burst(tcp, flows, n);
+}
+
 void tcp_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now)
 {
     tcp->now = now;
-    for (unsigned i = 0; i < n; i++)
-        flow_table_prefetch(&tcp->flows, burst[i]->rx_hash);
-    for (unsigned i = 0; i < n; i++) {
-        struct buf *b = burst[i];
-        tg_assert(b->flags & BUF_PARSED && b->ip_proto == IP_PROTO_TCP);
-        struct ip_tuple tuple = wire_tuple(b);
-        b->flow = tcp_lookup(tcp, &tuple, b->rx_hash);
-        if (!(b->flow & TCP_FLOW_TW)) /* FLOW_TABLE_NONE has the bit too */
-            __builtin_prefetch(tcp_pcb_at(tcp, b->flow));
-    }
-    for (unsigned i = 0; i < n; i++)
-        buffer_arrives(tcp, burst[i], now);
+    for (unsigned at = 0; at < n; at += TG_BURST)
+        slice_input(tcp, burst + at, n - at < TG_BURST ? n - at : TG_BURST, now);
 }

@@ -196,6 +196,9 @@ struct tcp_pcb *tcp_pcb_find(const struct tcp *tcp, tcp_handle h);
 tcp_handle tcp_pcb_handle(const struct tcp *tcp, const struct tcp_pcb *pcb);
 /* Value in the flow table for a received tuple: PCB index, TCP_FLOW_TW | index, FLOW_TABLE_NONE. */
 uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash);
+/* The same for n <= TG_BURST segments at a time, with prefetch (tcp_demux.c). */
+void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
+                      const uint32_t hashes[], uint32_t flows[], unsigned n);
 bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tuple *tuple);
 void tcp_queue_free(struct tcp *tcp, struct buf *first);
 /* The user has closed: its handle dies, what it has not read is dropped, the connection goes on. */
@@ -226,6 +229,8 @@ void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb);
 bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb);
 /* Put up to n idle connections to sleep; returns how many. */
 unsigned tcp_sleep(struct tcp *tcp, unsigned n);
+/* Connections that a burst was for (flow indices): those that are idle now sleep at once when active parts are scarce. */
+void tcp_sleep_burst(struct tcp *tcp, const uint32_t flows[], unsigned n);
 /* An active part without an owner, zeroed; may put another connection to sleep. NULL: none (counted). */
 struct tcp_active *tcp_active_take(struct tcp *tcp, struct tcp_pcb *pcb);
 /* Give the active part back, which holds nothing any more; the next in line gets it. */

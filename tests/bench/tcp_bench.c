@@ -8,6 +8,7 @@
  *   idle FLOWS         resident bytes a connection, then look-ups on random ones
  *   flood              exchange on 1,000 flows, SYNs of strangers in between
  */
+#include "tcp/tcp_internal.h"
 #include "tests/bench/tcp_node.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,8 +134,8 @@ static void connections_open(struct bench *b)
         unsigned n = b->count - first < BURST ? b->count - first : BURST;
         for (unsigned i = 0; i < n; i++) {
             struct ip_tuple tuple = node_tuple(&b->node, first + i);
-            b->flows[first + i] = (struct flow){.seq = PEER_ISS,
-                                                .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+            b->flows[first + i] =
+                (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
             struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
             syn.options = true;
             burst[i] = node_frame(&b->node, &syn);
@@ -171,29 +172,41 @@ static void bench_open(struct bench *b, uint32_t flows, uint32_t connections, ui
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
 
-/* Requests on random flows, each flow at most once a burst; then the ACKs of the answers ride on the next requests. */
+static void strangers_knock(struct bench *b, struct buf *burst[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t stranger = 0x40000000u + (uint32_t)prng_below(&b->rng, 1u << 28);
+        struct node_segment syn = {.tuple = node_tuple(&b->node, stranger),
+                                   .seq = (uint32_t)prng_next(&b->rng),
+                                   .window = WINDOW,
+                                   .flags = TCP_SYN,
+                                   .options = true};
+        burst[i] = node_frame(&b->node, &syn);
+    }
+}
+
+/* Request, answer, ACK of the answer, on random flows; a burst of each, and `syns` of strangers beside the requests.
+ * Returns how many were answered. */
 static uint64_t exchanges(struct bench *b, unsigned rounds, unsigned syns)
 {
     struct buf *burst[2 * BURST];
+    uint32_t flows[BURST], step = b->count / BURST;
     uint64_t answered = 0;
     for (unsigned r = 0; r < rounds; r++) {
-        uint32_t start = (uint32_t)prng_below(&b->rng, b->count), step = b->count / BURST;
-        unsigned n = 0;
+        uint32_t start = (uint32_t)prng_below(&b->rng, b->count);
         for (unsigned i = 0; i < BURST; i++) {
-            uint32_t flow = (start + i * step + (uint32_t)(i * 7919 % (step ? step : 1))) % b->count;
-            struct node_segment s = segment(b, flow, TCP_ACK | TCP_PSH, REQUEST);
-            burst[n++] = node_frame(&b->node, &s);
-            b->flows[flow].seq += REQUEST;
+            flows[i] = (start + i * step + i * 7919 % step) % b->count;
+            struct node_segment s = segment(b, flows[i], TCP_ACK | TCP_PSH, REQUEST);
+            burst[i] = node_frame(&b->node, &s);
+            b->flows[flows[i]].seq += REQUEST;
         }
-        for (unsigned i = 0; i < syns; i++) {
-            struct node_segment syn = {.tuple = node_tuple(&b->node, 0x40000000u + (uint32_t)prng_below(&b->rng, 1u << 28)),
-                                       .seq = (uint32_t)prng_next(&b->rng),
-                                       .window = WINDOW,
-                                       .flags = TCP_SYN,
-                                       .options = true};
-            burst[n++] = node_frame(&b->node, &syn);
+        strangers_knock(b, burst + BURST, syns);
+        answered += turn(b, burst, BURST + syns, app_server) / ANSWER;
+        for (unsigned i = 0; i < BURST; i++) {
+            struct node_segment s = segment(b, flows[i], TCP_ACK, 0);
+            burst[i] = node_frame(&b->node, &s);
         }
-        answered += turn(b, burst, n, app_server) / ANSWER;
+        turn(b, burst, BURST, app_server);
         b->node.now += 20 * TG_US;
     }
     return answered;
@@ -219,8 +232,8 @@ static void connect_round(struct bench *b, uint32_t first)
     struct buf *burst[BURST];
     for (unsigned i = 0; i < BURST; i++) {
         struct ip_tuple tuple = node_tuple(&b->node, first + i);
-        b->flows[first + i] = (struct flow){.seq = PEER_ISS,
-                                            .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+        b->flows[first + i] =
+            (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
         struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
         syn.options = true;
         burst[i] = node_frame(&b->node, &syn);
@@ -256,7 +269,8 @@ static void row_connect(void)
     if (b.node.stats.value[TG_C_tcp_time_wait] != flows)
         die("not every connection has ended in TIME-WAIT");
     double seconds = (double)b.node.cycles / b.hertz, done = (double)rounds * BURST;
-    printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", done / seconds, seconds * 1e9 / done);
+    printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", done / seconds,
+           seconds * 1e9 / done);
 }
 
 struct bulk {
@@ -297,7 +311,8 @@ static void bulk_open(node_app *app)
     bench_open(b, 1, 16, 16);
     struct buf *burst[1];
     struct ip_tuple tuple = node_tuple(&b->node, 0);
-    b->flows[0] = (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+    b->flows[0] =
+        (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
     struct node_segment syn = segment(b, 0, TCP_SYN, 0);
     syn.options = true;
     burst[0] = node_frame(&b->node, &syn);
@@ -322,7 +337,8 @@ static double bulk_send(void)
         struct node_segment ack = segment(b, 0, TCP_ACK, 0);
         burst[n++] = node_frame(&b->node, &ack);
         unsigned sent = node_turn(&b->node, burst, n, app_source, NULL, out, OUT_MAX);
-        for (unsigned i = 0; i < sent;) { /* every second one is acknowledged by a segment of its own */
+        for (unsigned i = 0;
+             i < sent;) { /* every second one is acknowledged by a segment of its own */
             for (n = 0; n < BURST - 1 && i < sent; n++) {
                 acked += answer_read(b, out[i++]);
                 if (i < sent)
@@ -372,8 +388,9 @@ static double lookup_ns(struct bench *b)
 {
     enum { ROUNDS = 60000 };
     struct ip_tuple *tuples = calloc(ROUNDS * BURST, sizeof *tuples);
-    uint32_t *hashes = calloc(ROUNDS * BURST, sizeof *hashes), missed = 0;
-    if (!tuples || !hashes)
+    uint32_t *hashes = calloc(ROUNDS * BURST, sizeof *hashes);
+    uint32_t *found = calloc(ROUNDS * BURST, sizeof *found);
+    if (!tuples || !hashes || !found)
         die("no memory");
     for (uint32_t i = 0; i < ROUNDS * BURST; i++) {
         uint32_t flow = (uint32_t)prng_below(&b->rng, b->count);
@@ -383,10 +400,12 @@ static double lookup_ns(struct bench *b)
     node_begin(&b->node);
     b->node.cycles = 0;
     for (uint32_t r = 0; r < ROUNDS; r++)
-        missed += tcp_lookup_burst(b->node.tcp, tuples + r * BURST, hashes + r * BURST, BURST);
+        tcp_lookup_burst(b->node.tcp, tuples + r * BURST, hashes + r * BURST, found + r * BURST,
+                         BURST);
     node_end(&b->node);
-    if (missed)
-        die("a connection was not found");
+    for (uint32_t i = 0; i < ROUNDS * BURST; i++)
+        if (found[i] == FLOW_TABLE_NONE)
+            die("a connection was not found");
     return (double)b->node.cycles / b->hertz * 1e9 / (ROUNDS * (double)BURST);
 }
 
@@ -394,7 +413,7 @@ static void row_idle(uint32_t flows)
 {
     static struct bench b;
     bench_open(&b, flows, flows, 1024);
-    uint64_t before = node_resident();
+    uint64_t before = b.node.resident_before;
     connections_open(&b);
     uint64_t after = node_resident();
     double lookup = lookup_ns(&b);
@@ -422,8 +441,8 @@ static void row_flood(void)
     }
     double exchange_ns = quiet / b.hertz * 1e9 / (20000.0 * BURST);
     double syn_ns = (flooded - quiet) / b.hertz * 1e9 / (20000.0 * BURST);
-    printf("{\"exchange_ns\": %.1f, \"syn_ns\": %.1f, \"cookies\": %llu, \"frames_kept\": %lld}\n", exchange_ns, syn_ns,
-           (unsigned long long)b.node.stats.value[TG_C_tcp_syn_cookies_sent],
+    printf("{\"exchange_ns\": %.1f, \"syn_ns\": %.1f, \"cookies\": %llu, \"frames_kept\": %lld}\n",
+           exchange_ns, syn_ns, (unsigned long long)b.node.stats.value[TG_C_tcp_syn_cookies_sent],
            (long long)(b.node.pool.in_use - before));
 }
 

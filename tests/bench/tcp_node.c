@@ -50,7 +50,8 @@ static void frames_make(struct node *node, uint32_t frames)
     node->bufs = must(aligned_alloc(TG_CACHE_LINE, frames * sizeof *node->bufs));
     memset(node->bufs, 0, frames * sizeof *node->bufs);
     node->storage = must(malloc((size_t)frames * FRAME_BYTES));
-    memset(node->storage, 0, (size_t)frames * FRAME_BYTES); /* touched before anything is measured */
+    memset(node->storage, 0,
+           (size_t)frames * FRAME_BYTES); /* touched before anything is measured */
     node->free_list = must(malloc(frames * sizeof *node->free_list));
     for (uint32_t i = 0; i < frames; i++) {
         struct buf *b = &node->bufs[i];
@@ -64,7 +65,8 @@ static void frames_make(struct node *node, uint32_t frames)
 
 static struct ip_addr address4(uint32_t a)
 {
-    const uint8_t bytes[4] = {(uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8), (uint8_t)a};
+    const uint8_t bytes[4] = {(uint8_t)(a >> 24), (uint8_t)(a >> 16), (uint8_t)(a >> 8),
+                              (uint8_t)a};
     return ip_addr_from4(bytes);
 }
 
@@ -119,7 +121,9 @@ void node_open(struct node *node, const struct node_config *c)
                              .ooo_segments_max = 64,
                              .isn_key = {1, 2},
                              .seed = 3};
-    if (net_create(&net, &node->pool, &node->stats, &node->toeplitz, 1, NULL, NULL, &node->net) != TG_OK ||
+    node->resident_before = node_resident();
+    if (net_create(&net, &node->pool, &node->stats, &node->toeplitz, 1, NULL, NULL, &node->net) !=
+            TG_OK ||
         tcp_create(&tcp, node->net, &node->pool, &node->wheel, &node->stats, &node->toeplitz,
                    node_tx_done, NULL, &node->tcp) != TG_OK ||
         tcp_listen(node->tcp, NODE_PORT, 1) != TG_OK)

@@ -26,6 +26,8 @@ struct node {
     tg_ns now;
     uint64_t cycles, begun; /* of our side */
     struct ip_addr local;
+    uint64_t
+        resident_before; /* bytes, before the stack was made: frames and the peer's arrays are there */
 };
 
 /* A flow of the peer: number -> address and port, 32,768 ports an address of 10.0.0.0/8. */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Memory for tables of many megabytes: on huge pages where the system has them to give, since a random look-up in
+ * gigabytes of small pages misses the TLB before it misses the cache. Cold: at start only. Floor 0.
+ */
+#ifndef BASE_PAGES_H
+#define BASE_PAGES_H
+
+#include <stddef.h>
+
+/* Zeroed memory, aligned to a cache line (large ones to a huge page); NULL: there is none. Every page is touched now, not
+ * in the packet path. free() gives it back. */
+void *pages_create(size_t bytes);
+
+#endif
