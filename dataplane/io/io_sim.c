@@ -28,11 +28,20 @@ struct io {
     struct io *peers[TG_WORKERS_MAX];
 };
 
+static bool io_sim_fails(struct io *io, enum io_sim_fault kind)
+{
+    return io->config.fault && io->config.fault(io->config.arg, kind);
+}
+
 static unsigned io_sim_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
 {
     struct io *io = pool->arg;
     if (io->fail_refill_after && --io->fail_refill_after == 0)
         return 0;
+    if (io_sim_fails(io, IO_SIM_NO_FRAME))
+        return 0;
+    if (io->config.fault)
+        n = 1;
     unsigned i = 0;
     for (; i < n && io->home_count; i++) {
         out[i] = io->home[--io->home_count];
@@ -107,7 +116,7 @@ void io_close(struct io *io)
     free(io);
 }
 
-void io_sim_receive(struct io *io, unsigned port, struct span frame)
+void io_sim_receive(struct io *io, unsigned port, struct span frame, uint16_t flags)
 {
     if (frame.len > BUF_ROOM) {
         stats_count(io->stats, TG_C_io_rx_too_big);
@@ -122,12 +131,15 @@ void io_sim_receive(struct io *io, unsigned port, struct span frame)
         memcpy(buf_put(b, (uint16_t)frame.len), frame.data, frame.len);
     b->port = (uint16_t)port;
     b->worker = (uint8_t)io->config.worker;
+    b->flags |= flags;
     buf_queue_push(&io->arrived, b);
 }
 
 unsigned io_rx(struct io *io, struct buf *burst[], unsigned n)
 {
     unsigned got = 0;
+    if (io->config.fault)
+        buf_pool_flush(&io->pool);
     for (struct buf *b; got < n && (b = buf_queue_pop(&io->handed_over));) {
         stats_count(io->stats, TG_C_io_handoff_in);
         burst[got++] = b;
@@ -173,24 +185,30 @@ static void io_sim_offload(const struct buf *b, uint8_t *frame, size_t len)
     }
 }
 
+static void io_sim_send(struct io *io, struct buf *b)
+{
+    uint8_t frame[65536];
+    size_t len = 0;
+    for (const struct buf *piece = b; piece; piece = piece->next) {
+        tg_assert(len + piece->len <= sizeof frame);
+        memcpy(frame + len, piece->data, piece->len);
+        len += piece->len;
+    }
+    io_sim_offload(b, frame, len);
+    stats_count(io->stats, TG_C_io_tx_packets);
+    stats_add(io->stats, TG_C_io_tx_bytes, len);
+    io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
+}
+
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        struct buf *b = burst[i];
-        uint8_t frame[65536];
-        size_t len = 0;
-        for (const struct buf *piece = b; piece; piece = piece->next) {
-            tg_assert(len + piece->len <= sizeof frame);
-            memcpy(frame + len, piece->data, piece->len);
-            len += piece->len;
-        }
-        io_sim_offload(b, frame, len);
-        stats_count(io->stats, TG_C_io_tx_packets);
-        stats_add(io->stats, TG_C_io_tx_bytes, len);
-        io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
-        buf_unref(&io->pool, b);
-    }
-    return n;
+    unsigned queued = 0;
+    while (queued < n && !io_sim_fails(io, IO_SIM_TX_FULL))
+        io_sim_send(io, burst[queued++]);
+    stats_add(io->stats, TG_C_io_tx_full, n - queued);
+    for (unsigned i = 0; i < n; i++)
+        buf_unref(&io->pool, burst[i]);
+    return queued;
 }
 
 void io_handoff(struct io *io, struct buf *burst[], unsigned n)

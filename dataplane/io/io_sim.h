@@ -7,6 +7,12 @@
 
 #include "io/io.h"
 
+/* What may go wrong with a port, asked for whenever it could. */
+enum io_sim_fault {
+    IO_SIM_TX_FULL,  /* this frame and the rest of its burst find no room in the ring */
+    IO_SIM_NO_FRAME, /* the pool gives nothing to whoever asks now */
+};
+
 struct io_sim_config {
     unsigned buffers;   /* frames of the pool, on the heap */
     const tg_ns *clock; /* virtual time, owned by the simulator */
@@ -17,6 +23,9 @@ struct io_sim_config {
         tx_checksum_offload; /* report tx checksum offload: the back end then fills the checksums in, as a NIC would */
     /* A frame leaves (linear, complete); borrowed for the call. */
     void (*transmit)(void *arg, unsigned port, struct span frame, tg_ns now);
+    /* True: let it happen; NULL: nothing ever does. With it the worker's cache is emptied before every receive
+     * and filled frame by frame, so that the question comes about nearly every allocation. */
+    bool (*fault)(void *arg, enum io_sim_fault kind);
     void *arg;
 };
 
@@ -26,9 +35,9 @@ enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats,
 /* Let the workers of one node hand frames to each other. Call once, with all of them. */
 void io_sim_join(struct io *const ios[], unsigned n);
 
-/* A frame has arrived at a port: copied; the next io_rx returns it. When the pool is empty it is dropped and
- * counted, as a NIC without descriptors does. */
-void io_sim_receive(struct io *io, unsigned port, struct span frame);
+/* A frame has arrived at a port: copied; the next io_rx returns it, with BUF_RX_*_CSUM_* `flags` as the port
+ * claims them. When the pool is empty it is dropped and counted, as a NIC without descriptors does. */
+void io_sim_receive(struct io *io, unsigned port, struct span frame, uint16_t flags);
 
 /* Frames that the pool has given out and not got back (leak oracle), after io_pool's cache is flushed. */
 unsigned io_sim_outstanding(struct io *io);

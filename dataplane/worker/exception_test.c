@@ -130,7 +130,7 @@ static int tear_down(void **state)
 /* Arrives at worker i's queue; frees b. */
 static void arrive(struct fixture *f, unsigned i, struct buf *b)
 {
-    io_sim_receive(f->io[i], 0, buf_span(b));
+    io_sim_receive(f->io[i], 0, buf_span(b), 0);
     buf_unref(&f->pool.pool, b);
     turn(f);
 }
@@ -228,7 +228,7 @@ static void our_own_is_served_beside_a_flood(void **state)
     for (uint16_t i = 0; i < 2000; i++) {
         struct ip_tuple t = {test_addr(KERNEL), test_addr(ROUTER), 80, (uint16_t)(1000 + i)};
         struct buf *b = test_frame_udp(&f->pool.pool, &t, SPAN_EMPTY);
-        io_sim_receive(f->io[0], 0, buf_span(b));
+        io_sim_receive(f->io[0], 0, buf_span(b), 0);
         buf_unref(&f->pool.pool, b);
         if (i % TG_BURST == 0)
             (void)worker_poll(f->worker[0], 0); /* no time passes */

@@ -52,6 +52,7 @@ static bool edge_turn(struct sim_node *node, tg_ns now)
 {
     struct edge_worker *w = edge_worker_of(node);
     hoard_turn(&w->hoard, node->sim, io_pool(w->io), &w->rng);
+    nic_flush(&w->nic);
     bool busy = worker_poll(w->worker, w->edge->wall_offset);
     edge_check(w);
     edge_release_routes(w->edge);
@@ -69,13 +70,24 @@ static tg_ns edge_next(const struct sim_node *node)
 
 static void edge_receive(struct sim_node *node, struct span frame)
 {
-    io_sim_receive(edge_worker_of(node)->io, 0, frame);
+    struct edge_worker *first = edge_worker_of(node);
+    struct edge *edge = first->edge;
+    struct edge_worker *w = &edge->worker[nic_queue_off(&first->nic, edge->workers)];
+    nic_receive(&w->nic, frame);
+    if (w != first)
+        sim_wake(&w->node, edge->sim->now + 1);
 }
 
 static void edge_transmit(void *arg, unsigned port, struct span frame, tg_ns now)
 {
     struct edge_worker *w = arg;
     sim_transmit(w->edge->sim, w->edge->port, frame);
+}
+
+static bool edge_fault(void *arg, enum io_sim_fault kind)
+{
+    struct edge_worker *w = arg;
+    return nic_fails(&w->nic, kind);
 }
 
 /* --- up and down ----------------------------------------------------------------------------------------- */
@@ -91,7 +103,9 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
              config->number);
     w->node = (struct sim_node){
         .name = w->name, .turn = edge_turn, .next = edge_next, .receive = edge_receive};
+    nic_draw(&w->nic, edge->sim, w->hoard.place, &w->rng, config->nic);
     struct io_sim_config io = {
+        .fault = nic_is_broken(&w->nic) ? edge_fault : NULL,
         .buffers = config->buffers,
         .clock = &edge->sim->now,
         .worker = i,
@@ -102,7 +116,9 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
         .arg = w,
     };
     memcpy(io.mac, edge->mac, 6);
-    return io_sim_open(&io, &w->stats, &w->io);
+    enum tg_err err = io_sim_open(&io, &w->stats, &w->io);
+    w->nic.io = w->io;
+    return err;
 }
 
 /* A set with the run's certificate, as housekeeping would make it: keys at hand, no key servers. */

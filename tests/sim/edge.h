@@ -6,6 +6,7 @@
 #define TESTS_SIM_EDGE_H
 
 #include "tests/sim/host.h"
+#include "tests/sim/nic.h"
 #include "worker/worker.h"
 
 #define EDGE_WORKERS_MAX 4
@@ -23,6 +24,7 @@ struct edge_worker {
     unsigned turns_to_check;
     struct prng rng; /* of faults */
     struct hoard hoard;
+    struct nic nic;
 };
 
 struct edge {
@@ -46,7 +48,8 @@ struct edge_config {
     struct proxy_config proxy;
     uint64_t seed;
     unsigned hoard_every;
-    bool https; /* with pipe_tls_set's certificate */
+    unsigned nic; /* what its cards may do: enum nic_may */
+    bool https;   /* with pipe_tls_set's certificate */
     /* In a fleet: */
     unsigned number; /* 0: EDGE_NUMBER */
     uint16_t node_slot;

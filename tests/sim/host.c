@@ -128,6 +128,7 @@ static bool host_turn(struct sim_node *node, tg_ns now)
     if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0 &&
         fault_happens(&node->sim->faults, FAULT_REFILL, host->number, host->refill_count++))
         io_sim_fail_refill_after(host->io, 1);
+    nic_flush(&host->nic);
     unsigned n = io_rx(host->io, burst, TG_BURST);
     bool busy = n > 0;
     n = host_parse(host, burst, n, now);
@@ -156,7 +157,7 @@ static tg_ns host_next(const struct sim_node *node)
 static void host_receive(struct sim_node *node, struct span frame)
 {
     wire_oracle_in(&host_of(node)->oracle, frame);
-    io_sim_receive(host_of(node)->io, 0, frame);
+    nic_receive(&host_of(node)->nic, frame);
 }
 
 /* --- up and down ----------------------------------------------------------------------------------------- */
@@ -166,6 +167,12 @@ static void host_transmit(void *arg, unsigned port, struct span frame, tg_ns now
     struct host *host = arg;
     wire_oracle_out(&host->oracle, frame);
     sim_transmit(host->node.sim, host->port, frame);
+}
+
+static bool host_fault(void *arg, enum io_sim_fault kind)
+{
+    struct host *host = arg;
+    return nic_fails(&host->nic, kind);
 }
 
 static bool host_tx_done(const void *io, const struct buf *b)
@@ -239,10 +246,12 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
     wire_oracle_init(&host->oracle, sim, config->name, config->mtu);
     sim_add_node(sim, &host->node);
     host->port = sim_add_port(sim, host->mac, &host->node);
+    nic_draw(&host->nic, sim, config->number, &host->rng, config->nic);
     struct io_sim_config io = {
         .buffers = config->buffers,
         .clock = &sim->now,
         .workers = 1,
+        .fault = nic_is_broken(&host->nic) ? host_fault : NULL,
         .mtu = config->mtu,
         .tx_checksum_offload = config->offload,
         .transmit = host_transmit,
@@ -250,6 +259,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
     };
     memcpy(io.mac, host->mac, 6);
     enum tg_err err = io_sim_open(&io, &host->stats, &host->io);
+    host->nic.io = host->io;
     if (err == TG_OK)
         err = host_open_net(host, config);
     if (err == TG_OK)

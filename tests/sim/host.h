@@ -9,6 +9,7 @@
 #include "net/net.h"
 #include "tcp/tcp.h"
 #include "tests/sim/hoard.h"
+#include "tests/sim/nic.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/wire_oracle.h"
 
@@ -30,6 +31,7 @@ struct host {
     uint32_t next_port; /* of active opens: no port is used twice in a run */
     struct hoard hoard;
     struct wire_oracle oracle;
+    struct nic nic;
     unsigned refill_faults;  /* a refill of the pool fails about every so many turns; 0: never */
     uint64_t refill_count;   /* so far */
     unsigned turns_to_check; /* until tcp_check runs again: it is linear in the connections */
@@ -46,6 +48,7 @@ struct host_config {
     bool offload;                        /* the port fills in checksums */
     struct tcp_config tcp;               /* keys, seed and pick_port are filled in */
     unsigned refill_faults, hoard_every; /* turns, about; 0: never */
+    unsigned nic;                        /* what its card may do: enum nic_may */
     unsigned gateway;                    /* number of the router to all else; 0: there is none */
 };
 

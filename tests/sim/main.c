@@ -136,6 +136,20 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static void say_totals(const struct run_options *o, const struct run_totals *t, double took)
+{
+    double virtual_s = (double)t->virtual_time / TG_S;
+    printf("%.1f s real, %.0f s virtual, %.0f x; %.1f M frames; %u processes\n", took, virtual_s,
+           virtual_s / took, (double)t->frames / 1e6, o->jobs);
+    if (o->count < 2)
+        return;
+    printf("faults:");
+    for (unsigned kind = 1; kind < FAULT_KINDS; kind++)
+        printf(" %s %llu,", fault_name((enum sim_fault_kind)kind),
+               (unsigned long long)t->faults[kind]);
+    printf("\n");
+}
+
 int main(int argc, char **argv)
 {
     struct options o = options_parse(argc, argv);
@@ -149,9 +163,7 @@ int main(int argc, char **argv)
     struct run_totals totals = o.run.count ? run_seeds(&o.run) : (struct run_totals){0};
     double took = seconds() - start;
     if (o.run.count)
-        printf("%.1f s real, %.0f s virtual, %.0f x; %.1f M frames; %u processes\n", took,
-               (double)totals.virtual_time / TG_S, (double)totals.virtual_time / TG_S / took,
-               (double)totals.frames / 1e6, o.run.jobs);
+        say_totals(&o.run, &totals, took);
     if (o.selftest) {
         run_selftest() ? totals.passed++ : totals.failed++;
         run_control() ? totals.passed++ : totals.failed++;

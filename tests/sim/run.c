@@ -59,8 +59,12 @@ struct sim_result run_scenario(sim_scenario *run, uint64_t seed, struct sim_faul
     if (faults)
         sim.faults = *faults;
     run(&sim);
-    struct sim_result result = {sim.digest, sim.now - sim.start, sim.counts.delivered, sim.failed,
-                                ""};
+    struct sim_result result = {.digest = sim.digest,
+                                .virtual_time = sim.now - sim.start,
+                                .frames = sim.counts.delivered,
+                                .failed = sim.failed};
+    for (unsigned kind = 0; kind < FAULT_KINDS; kind++)
+        result.faults[kind] = (uint32_t)sim.faults.counts[kind];
     memcpy(result.failure, sim.failure, sizeof result.failure);
     if (verbose)
         say_run(&sim, &result);
@@ -85,6 +89,7 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_slot 
     slot->digest = first.digest;
     slot->virtual_time = first.virtual_time + (options->once ? 0 : second.virtual_time);
     slot->frames = first.frames + (options->once ? 0 : second.frames);
+    memcpy(slot->faults, first.faults, sizeof slot->faults);
     memcpy(slot->failure, first.failure, sizeof slot->failure);
     if (!same)
         snprintf(slot->failure, sizeof slot->failure, "the same seed gave another run");

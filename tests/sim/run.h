@@ -22,6 +22,7 @@ struct run_slot {
     uint64_t digest;
     tg_ns virtual_time;
     uint64_t frames;
+    uint32_t faults[FAULT_KINDS]; /* of the first run */
     char failure[400];
 };
 
@@ -29,6 +30,7 @@ struct run_totals {
     uint64_t passed, failed;
     tg_ns virtual_time; /* of all runs together */
     uint64_t frames;
+    uint64_t faults[FAULT_KINDS];
 };
 
 unsigned run_scenario_count(void);

@@ -35,6 +35,8 @@ static void tell(struct crew *crew, uint64_t index)
     const char *scenario = run_scenario_name(slot->scenario);
     crew->totals.virtual_time += slot->virtual_time;
     crew->totals.frames += slot->frames;
+    for (unsigned kind = 0; kind < FAULT_KINDS; kind++)
+        crew->totals.faults[kind] += slot->faults[kind];
     if (slot->state == RUN_PASSED) {
         crew->totals.passed++;
     } else {

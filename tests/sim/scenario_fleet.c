@@ -202,6 +202,7 @@ static void open_hosts(struct fleet_world *f)
         .offload = sim_chance(&w->rng, 50),
         .tcp = sim_draw_tcp_config(&w->rng, HTTP_PLANS_MAX),
         .gateway = ROUTER_NUMBER,
+        .nic = NIC_MAY_STARVE,
     };
     host_open(&w->client_host, w->sim, &config, http_client_turn, w);
     config.name = "origin";

@@ -134,6 +134,7 @@ static void open_hosts(struct http_world *w)
         .mtu = mtus[prng_below(rng, TG_ARRAY_LEN(mtus))],
         .offload = sim_chance(rng, 50),
         .tcp = sim_draw_tcp_config(rng, HTTP_PLANS_MAX),
+        .nic = NIC_MAY_STARVE | NIC_MAY_MERGE,
     };
     host_open(&w->client_host, w->sim, &config, http_client_turn, w);
     config.name = "origin";
@@ -162,6 +163,7 @@ static void open_edge(struct http_world *w)
                   .handshake_timeout = PATIENCE},
         .seed = w->sim->seed,
         .https = w->https,
+        .nic = NIC_MAY_MERGE | (w->starved ? NIC_MAY_STARVE : 0),
         .hoard_every = w->starved ? 200 + (unsigned)prng_below(rng, 2000) : 0,
     };
     w->limits = (struct tables_origin){

@@ -129,8 +129,11 @@ static struct endpoint *world_accept(struct tcp_world *w, const struct tcp_event
         tcp_set_user(w->hosts[1].tcp, event->handle, i + 1);
         return ep;
     }
-    sim_fail(w->sim, "server: accepted a connection that nobody opened (port %u)",
-             info.tuple.remote_port);
+    if (w->sim->lied) /* its SYN's port was damaged */
+        tcp_abort(w->hosts[1].tcp, event->handle);
+    else
+        sim_fail(w->sim, "server: accepted a connection that nobody opened (port %u)",
+                 info.tuple.remote_port);
     return NULL;
 }
 
@@ -221,7 +224,7 @@ static void world_play(struct tcp_world *w)
     tg_ns start = sim->now;
     if (!sim_run(sim, start + HEAL_AFTER, world_finished, w)) {
         sim_paths_heal(sim);
-        if (!sim->failed && !sim_run(sim, start + END_AFTER, world_finished, w))
+        if (!sim->failed && !sim->lied && !sim_run(sim, start + END_AFTER, world_finished, w))
             world_say_unfinished(w);
     }
     /* A reset may have been lost; an application that hears nothing gives up some day. */
@@ -242,7 +245,7 @@ static void world_play(struct tcp_world *w)
 /* Orderly connections: what one side wrote, the other has read, to the last byte. */
 static void world_compare(struct tcp_world *w)
 {
-    for (unsigned i = 0; i < w->count; i++)
+    for (unsigned i = 0; i < w->count && !w->sim->lied; i++)
         for (unsigned side = 0; side < 2; side++) {
             const struct endpoint *ep = &w->endpoints[i][side];
             if (w->plans[i].ending == END_ORDERLY &&
@@ -260,6 +263,7 @@ static void world_open(struct tcp_world *w)
     static bool (*const turns[])(void *, tg_ns) = {client_turn, server_turn};
     unsigned faults = sim_chance(&w->rng, 15) ? 20 + (unsigned)prng_below(&w->rng, 500) : 0;
     unsigned hoard = sim_chance(&w->rng, 15) ? 100 + (unsigned)prng_below(&w->rng, 2000) : 0;
+    bool may_lie = sim_chance(&w->rng, 25);
     draw_plans(w);
     for (unsigned i = 0; i < 2 && !w->sim->failed; i++) {
         struct host_config config = {
@@ -271,6 +275,7 @@ static void world_open(struct tcp_world *w)
             .tcp = sim_draw_tcp_config(&w->rng, w->count),
             .refill_faults = faults,
             .hoard_every = hoard,
+            .nic = NIC_MAY_STARVE | NIC_MAY_MERGE | (may_lie ? NIC_MAY_LIE : 0),
         };
         host_open(&w->hosts[i], w->sim, &config, turns[i], w);
     }

@@ -75,6 +75,7 @@ struct sim {
     tg_ns start;
     bool verbose, trace;
     bool healed; /* the ills are over: faults inside of nodes, too */
+    bool lied;   /* a card has called a damaged frame good: see nic.h */
 
     struct sim_event *heap; /* binary heap by (time, order) */
     unsigned heap_count, heap_cap;
@@ -172,6 +173,7 @@ struct sim_result {
     uint64_t digest;
     tg_ns virtual_time;
     uint64_t frames; /* delivered */
+    uint32_t faults[FAULT_KINDS];
     bool failed;
     char failure[400];
 };

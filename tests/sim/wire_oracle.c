@@ -65,7 +65,7 @@ static void note_ack_in(struct wire_flow *f, const struct wire_seen *s)
 void wire_oracle_in(struct wire_oracle *o, struct span frame)
 {
     struct wire_seen s;
-    if (!wire_seen_read(frame, false, &s))
+    if (o->sim->lied || !wire_seen_read(frame, false, &s))
         return;
     struct wire_flow *f = wire_flow_find(o, &s);
     if (s.flags & TCP_SYN)
@@ -208,6 +208,8 @@ static const char *judge(struct wire_oracle *o, struct wire_flow *f, const struc
 void wire_oracle_out(struct wire_oracle *o, struct span frame)
 {
     struct wire_seen s;
+    if (o->sim->lied)
+        return;
     if (!wire_seen_read(frame, true, &s)) {
         struct sim_layout l;
         if (sim_layout_find(frame, &l))
