@@ -128,14 +128,21 @@ struct buf {
     uint32_t seq_end;      /* behind the last, FIN included */
     tg_ns tx_ns;           /* last transmission */
     uint64_t tx_delivered; /* connection's delivered bytes when it was last sent */
-    /* Between the nodes of a fleet. Writer: steer; read by whoever sends it on (BUF_NODE). */
-    struct {
-        uint16_t
-            ingress;   /* slot of the node that it came in by from outside; at that node itself: of
+    union {
+        /* Between the nodes of a fleet. Writer: steer; read by whoever sends it on (BUF_NODE). */
+        struct {
+            uint16_t
+                ingress; /* slot of the node that it came in by from outside; at that node itself: of
                              the one that has just returned it */
-        uint8_t hops;  /* tunnels that it has been through since its ingress; 0: that is us */
-        uint8_t tries; /* owners that the ingress has asked, this one included */
-    } path;
+            uint8_t hops;  /* tunnels that it has been through since its ingress; 0: that is us */
+            uint8_t tries; /* owners that the ingress has asked, this one included */
+        } path;
+        /* tcp: neighbours in flight by time of transmission. Of a sacked segment `newer` is another one
+         * further up in its run of sacked ones, or itself. */
+        struct {
+            struct buf *older, *newer;
+        } sent;
+    };
 } TG_CACHE_ALIGN;
 
 static_assert(sizeof(struct buf) == 2 * TG_CACHE_LINE, "buf is two cache lines");

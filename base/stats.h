@@ -131,6 +131,11 @@
     X(tcp_retransmits, "segments sent again")                                                      \
     X(tcp_rto, "retransmission timeouts")                                                          \
     X(tcp_fast_retransmit, "fast retransmits entered")                                             \
+    X(tcp_tail_probes, "tail loss probes sent (RFC 8985)")                                         \
+    X(tcp_tail_losses, "losses that a tail loss probe repaired")                                   \
+    X(tcp_recoveries_undone, "recoveries that were for nothing and were undone")                   \
+    X(tcp_dsacks, "duplicates that peers told of (RFC 2883)")                                      \
+    X(tcp_sack_walks_cut, "ACKs whose SACK blocks cost too much, in part ignored")                 \
     X(tcp_zero_window_probes, "zero window probes sent")                                           \
     X(tcp_keepalive_probes, "keepalive probes sent")                                               \
     X(tcp_keepalive_dead, "connections given up after keepalive probes")                           \

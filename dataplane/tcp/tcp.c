@@ -293,6 +293,7 @@ static void pcb_detach(struct tcp *tcp, struct tcp_pcb *pcb)
     pcb->act->ooo_count = 0;
     pcb->act->snd_segments = 0;
     pcb->act->pipe = pcb->act->sacked = 0;
+    tcp_rack_init(pcb, pcb->snd_una);
     pcb->snd_una = pcb->snd_nxt = pcb->snd_end;
 }
 

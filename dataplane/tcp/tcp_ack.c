@@ -4,13 +4,13 @@
  */
 #include "tcp/tcp_internal.h"
 
+#define RTT_MS_MAX 600000u /* an older echo is no measurement */
+
 /* RFC 6298 s2, in nanoseconds, alpha 1/8, beta 1/4. One sample per ACK at most. */
 void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt)
 {
     if (rtt == 0)
         rtt = 1; /* srtt 0 means "none" */
-    if (!pcb->act->min_rtt || rtt < pcb->act->min_rtt)
-        pcb->act->min_rtt = rtt;
     if (pcb->srtt == 0) {
         pcb->srtt = rtt;
         pcb->rttvar = rtt / 2;
@@ -45,19 +45,17 @@ static void segment_uncount(struct tcp_pcb *pcb, const struct buf *b, uint32_t b
     }
 }
 
-/* Remove what is acknowledged. RTT from the newest segment that was sent once (Karn); each send has its
- * own time, so timestamps are not needed for it and may carry something else. */
+/* Remove what is acknowledged. */
 static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack,
                               struct tcp_ack_news *news, tg_ns now)
 {
-    tg_ns sent_ns = 0;
     struct buf *b;
     while ((b = pcb->act->snd_first) && b != pcb->act->snd_unsent && seq_le(b->seq_end, ack)) {
         segment_uncount(pcb, b, segment_len(b));
-        if (!(b->flags & (BUF_TX_RETRANSMITTED | BUF_TX_SACKED)))
-            sent_ns = b->tx_ns;
+        news->resent = news->resent || b->flags & BUF_TX_RETRANSMITTED;
+        if (!(b->flags & BUF_TX_SACKED))
+            tcp_rack_arrived(pcb, b, news, now);
         news->segments++;
-        pcb->act->delivered_segments += !(b->flags & BUF_TX_SACKED);
         tcp_segment_drop_first(tcp, pcb);
     }
     if (b && b != pcb->act->snd_unsent && seq_lt(b->seq, ack)) {
@@ -65,8 +63,6 @@ static void queue_acknowledge(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t ack
         b->seq = ack; /* the payload is found from the frame's end: nothing else to do */
     }
     pcb->snd_una = ack;
-    if (sent_ns)
-        tcp_rtt_sample(tcp, pcb, now - sent_ns);
 }
 
 /* RFC 9293 s3.10.7.4: SND.WL1, SND.WL2 keep old segments from setting the window. One that acknowledges more is not
@@ -105,30 +101,68 @@ static void progress_note(struct tcp_pcb *pcb, bool arrived)
         pcb->act->retries = 0;
 }
 
+/* TSecr as a clock of ours; in a fleet it is an owner's name. */
+static struct tcp_ack_news news_make(const struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    return (struct tcp_ack_news){
+        .has_echo = rx->options.has_timestamps && tcp_has(pcb, TCP_F_TIMESTAMPS) &&
+                    !tcp_has(pcb, TCP_F_OWNER),
+        .echo = rx->options.ts_echo,
+    };
+}
+
+/* RTT from the newest segment that was sent once (Karn): each send has its own time, so timestamps are not needed
+ * for it and may carry something else. Behind a hole that has been filled such a segment may have waited for long. Where they are a clock, they serve when everything that arrived had been
+ * sent again (RFC 7323 s4.1), or a backed-off timeout would last as long as the loss does. */
+static void rtt_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_ack_news *news,
+                     tg_ns now)
+{
+    if (news->sent_ns && !news->resent) {
+        tcp_min_rtt_sample(pcb, now - news->sent_ns, now);
+        tcp_rtt_sample(tcp, pcb, now - news->sent_ns);
+        return;
+    }
+    uint32_t ms = tcp_timestamp(pcb->ts_offset, now) - news->echo;
+    if (news->acked && news->has_echo && ms < RTT_MS_MAX)
+        tcp_rtt_sample(tcp, pcb, u32_max(ms, 1) * TG_MS);
+}
+
+/* What the ACK number and the SACK blocks say of the queue. */
+static void arrivals_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx,
+                          struct tcp_ack_news *news)
+{
+    uint64_t delivered = pcb->act->delivered;
+    if (rx->seg.ack != pcb->snd_una) {
+        news->acked = rx->seg.ack - pcb->snd_una;
+        queue_acknowledge(tcp, pcb, rx->seg.ack, news, rx->now);
+    }
+    if (tcp_has(pcb, TCP_F_SACK) && rx->options.sack_count)
+        tcp_sack_take(tcp, pcb, &rx->options, news, rx->now);
+    news->delivered = (uint32_t)(pcb->act->delivered - delivered);
+    rtt_take(tcp, pcb, news, rx->now);
+}
+
 void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
     uint32_t ack = rx->seg.ack, una = pcb->snd_una;
     bool outstanding = una != pcb->snd_nxt;
-    struct tcp_ack_news news = {0};
+    struct tcp_ack_news news = news_make(pcb, rx);
     if (seq_lt(ack, una)) /* old, within MAX.SND.WND: its text counts, its ACK does not */
         return;
     bool window_changed = window_take(tcp, pcb, rx);
-    if (ack != una) {
-        news.acked = ack - una;
-        queue_acknowledge(tcp, pcb, ack, &news, rx->now);
-    }
-    if (tcp_has(pcb, TCP_F_SACK) && rx->options.sack_count && pcb->snd_una != pcb->snd_nxt)
-        news.sack_news = tcp_sack_take(tcp, pcb, &rx->options);
+    arrivals_take(tcp, pcb, rx, &news);
     progress_note(pcb, news.acked || news.sack_news);
     /* RFC 5681 s2: outstanding data, no text, no SYN or FIN, same ACK, same window. */
     news.duplicate = outstanding && !news.acked && rx->bytes == 0 &&
                      !(rx->flags & (TCP_SYN | TCP_FIN)) && !window_changed;
     if (news.acked)
         retransmit_timer_restart(tcp, pcb, rx->now);
-    if (news.acked || news.duplicate || news.sack_news)
+    if (news.acked || news.duplicate || news.sack_news || news.has_dsack)
         tcp_loss_on_ack(tcp, pcb, &news, rx->now);
-    if (news.acked)
+    if (news.acked) {
+        tcp_tlp_schedule(tcp, pcb, rx->now);
         tcp_event_writable(tcp, pcb);
+    }
     if (pcb->snd_end != pcb->snd_nxt || pcb->act->snd_lost || tcp_has(pcb, TCP_F_FIN_WISH))
         tcp_mark_dirty(tcp, pcb);
 }

@@ -38,7 +38,7 @@ static const char *check_segment(const struct tcp_pcb *pcb, const struct buf *b,
 static const char *check_send_queue(const struct tcp_pcb *pcb)
 {
     uint32_t seq = opening(pcb) ? pcb->act->iss + 1 : pcb->snd_una;
-    uint32_t pipe = 0, sacked = 0, count = 0;
+    uint32_t pipe = 0, sacked = 0, count = 0, sacked_count = 0, listed = 0, resent = 0;
     bool unsent = false;
     for (const struct buf *b = pcb->act->snd_first; b; b = b->link) {
         unsent = unsent || b == pcb->act->snd_unsent;
@@ -49,6 +49,9 @@ static const char *check_send_queue(const struct tcp_pcb *pcb)
         REQUIRE(b != pcb->act->snd_unsent || b->seq == pcb->snd_nxt,
                 "send: snd_nxt and snd_unsent");
         seq = b->seq_end;
+        sacked_count += (b->flags & BUF_TX_SACKED) != 0;
+        listed += segment_in_flight(b);
+        resent += segment_in_flight(b) && b->flags & BUF_TX_RETRANSMITTED;
         if (b->flags & BUF_TX_SACKED)
             sacked += segment_len(b);
         else if (!unsent && !(b->flags & BUF_TX_LOST))
@@ -57,6 +60,15 @@ static const char *check_send_queue(const struct tcp_pcb *pcb)
         REQUIRE(b->link || b == pcb->act->snd_last, "send: last pointer");
     }
     REQUIRE(seq == pcb->snd_end, "send: end");
+    REQUIRE(sacked_count == pcb->act->rack.sacked_count, "send: sacked segments");
+    REQUIRE(resent == pcb->act->rack.resent_count, "send: segments sent again");
+    for (const struct buf *b = pcb->act->rack.oldest, *older = NULL; b;
+         older = b, b = b->sent.newer, listed--) {
+        REQUIRE(listed > 0, "in flight: too many in the list");
+        REQUIRE(b->sent.older == older && segment_in_flight(b), "in flight: list");
+        REQUIRE(b->sent.newer || b == pcb->act->rack.newest, "in flight: newest");
+    }
+    REQUIRE(listed == 0, "in flight: not in the list");
     REQUIRE(!pcb->act->snd_unsent || unsent, "send: snd_unsent not in queue");
     REQUIRE(pcb->act->snd_unsent || pcb->snd_nxt == pcb->snd_end, "send: snd_nxt");
     REQUIRE(pipe == pcb->act->pipe, "send: pipe");

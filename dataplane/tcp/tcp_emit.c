@@ -225,22 +225,33 @@ bool tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns
 /* The delivery record of this transmission (RFC 8985 s5; rate samples). */
 static void segment_record(struct tcp_pcb *pcb, struct buf *b, tg_ns now)
 {
-    if (b->flags & BUF_TX_SENT) {
+    uint16_t was = b->flags;
+    if (segment_in_flight(b)) { /* a tail loss probe */
+        tcp_sent_remove(pcb->act, b);
+        pcb->act->rack.resent_count -= (was & BUF_TX_RETRANSMITTED) != 0;
+    } else {
+        pcb->act->pipe += segment_len(b);
+    }
+    if (was & BUF_TX_SENT) {
         b->flags |= BUF_TX_RETRANSMITTED;
         b->flags &= (uint16_t)~BUF_TX_LOST;
         pcb->act->retransmits++;
+        pcb->act->rack.resent_count++;
+        tcp_undo_resent(pcb, b, now);
     }
     b->flags |= BUF_TX_SENT;
     b->tx_ns = now;
     b->tx_delivered = pcb->act->delivered;
-    pcb->act->pipe += segment_len(b);
+    tcp_sent_append(pcb->act, b);
     pcb->act->sent_ns = now;
+    if (tcp_has(pcb, TCP_F_RECOVERY))
+        pcb->act->prr.out += segment_len(b);
 }
 
 bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
 {
     uint32_t payload = segment_payload(b);
-    tg_assert(!(b->flags & BUF_TX_SENT) || b->flags & BUF_TX_LOST);
+    tg_assert(!(b->flags & BUF_TX_SENT) || b->flags & BUF_TX_LOST || pcb->act->tlp.wish);
     struct buf *frame = b;
     if (segment_writable(tcp, b)) {
         buf_pull(b, (uint16_t)(b->len - payload)); /* headers of an earlier transmission */

@@ -157,6 +157,11 @@ static inline uint32_t segment_payload(const struct buf *b)
 {
     return segment_len(b) - (b->flags & BUF_TX_FIN ? 1 : 0);
 }
+/* Sent, and neither acknowledged nor sacked nor marked lost: counted in `pipe`, listed by time. */
+static inline bool segment_in_flight(const struct buf *b)
+{
+    return (b->flags & (BUF_TX_SENT | BUF_TX_SACKED | BUF_TX_LOST)) == BUF_TX_SENT;
+}
 /* The payload always ends where the frame ends, whatever headers a transmission has put in front. */
 static inline uint8_t *segment_bytes(const struct buf *b)
 {
@@ -292,30 +297,23 @@ void tcp_challenge(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* The answer to a segment that belongs to nothing (RFC 9293 s3.10.7.1). */
 void tcp_refuse(struct tcp *tcp, const struct tcp_rx *rx);
 
-/* --- tcp_ack.c, tcp_loss.c, tcp_sack.c ------------------------------------------------------------ */
+/* --- tcp_ack.c, tcp_loss.c, tcp_sack.c; see tcp_recovery.h ------------------------------------------- */
 /* An acceptable ACK in a synchronised state: queue, window, RTT, congestion. */
 void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx);
 void tcp_rtt_sample(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns rtt);
-/* Bytes that the network still holds as we believe, duplicates counted as arrivals (RFC 5681). */
-uint32_t tcp_pipe(const struct tcp_pcb *pcb);
-/* After each ACK: enter, continue or leave recovery. `acked`: sequence numbers newly acknowledged;
- * `segments`: how many segments left the queue; duplicate: RFC 5681 s2; news: new SACK information. */
-struct tcp_ack_news {
-    uint32_t acked;
-    uint32_t segments;
-    bool duplicate, sack_news;
-};
+/* After each ACK: enter, continue or leave recovery. */
 void tcp_loss_on_ack(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_ack_news *news,
                      tg_ns now);
 void tcp_loss_on_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* TCP_D_RACK. */
+void tcp_loss_on_reorder_timer(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* The path takes less: resegment, send again what was too large. */
 void tcp_loss_on_mtu(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t mtu);
 void tcp_segment_mark_lost(struct tcp_pcb *pcb, struct buf *b);
-/* Mark what the peer holds (RFC 2018); returns whether something was new. */
-bool tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options);
-/* Mark what RFC 6675's IsLost says; returns whether the first segment is among them. */
-bool tcp_sack_mark_lost(struct tcp_pcb *pcb);
-/* The peer has dropped what it had sacked (RFC 2018 s8): forget all marks. */
+/* Mark what the peer holds (RFC 2018), note a duplicate (RFC 2883). */
+void tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options,
+                   struct tcp_ack_news *news, tg_ns now);
+/* The peer has dropped what it had sacked (RFC 2018 s8): all of it is lost. */
 void tcp_sack_forget(struct tcp_pcb *pcb);
 
 /* --- tcp_cong.c -------------------------------------------------------------------------------- */

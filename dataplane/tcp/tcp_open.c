@@ -98,10 +98,13 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     tcp_deadline_clear(pcb, TCP_D_RETRANSMIT);
     tcp_deadline_clear(pcb, TCP_D_LIFE);
     pcb->flags &= ~(uint32_t)TCP_F_SYN_WISH;
-    if (!tcp_has(pcb, TCP_F_SYN_LOST)) /* Karn */
+    tcp_rack_init(pcb, pcb->snd_una);
+    if (!tcp_has(pcb, TCP_F_SYN_LOST)) { /* Karn */
+        tcp_min_rtt_sample(pcb, now - pcb->syn_ns, now);
         tcp_rtt_sample(tcp, pcb, now - pcb->syn_ns);
-    else
+    } else {
         pcb->rto = TCP_RTO_AFTER_SYN;
+    }
     pcb->ssthresh = UINT32_MAX / 2;
     pcb->congestion->start(pcb);
     /* One lost SYN may be chance, two are congestion (RFC 5681 s3.1 says 1 after the first; Linux too

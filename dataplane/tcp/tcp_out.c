@@ -19,6 +19,8 @@ enum stop {
 /* The first segment marked lost; remembers where the search ended. */
 static struct buf *lost_next(struct tcp_pcb *pcb)
 {
+    if (pcb->act->undo.frto == TCP_FRTO_NEW)
+        return NULL; /* they may be late only: new ones will tell */
     struct buf *b = pcb->act->snd_lost;
     while (b && b != pcb->act->snd_unsent && !(b->flags & BUF_TX_LOST))
         b = b->link;
@@ -29,7 +31,7 @@ static struct buf *lost_next(struct tcp_pcb *pcb)
 static bool cwnd_allows(const struct tcp_pcb *pcb, uint32_t bytes)
 {
     uint32_t pipe = tcp_pipe(pcb);
-    return pipe == 0 || pipe + bytes <= pcb->act->cwnd;
+    return pipe == 0 || pcb->act->tlp.wish || pipe + bytes <= pcb->act->cwnd;
 }
 
 /* Bytes of the peer's window that are unused; 0 when it has shrunk below what was sent. */
@@ -102,6 +104,9 @@ static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b
     if (!tcp_emit_queued(tcp, pcb, b, now))
         return STOP_STARVED;
     pcb->flags &= ~(uint32_t)TCP_F_RESEND;
+    if (b ==
+        pcb->act->snd_first) /* it has a round trip's time, too (as Linux; RFC 6298 leaves it) */
+        tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
     return STOP_QUANTUM;
 }
 
@@ -140,17 +145,41 @@ static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     return STOP_QUANTUM;
 }
 
-/* Send segments until something stops it; *sent counts them. */
-static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum,
-                               unsigned *sent, tg_ns now)
+/* A tail loss probe (RFC 8985 s7.3): a new segment where there is one and the peer's window takes it, else the
+ * last one again. */
+static enum stop tail_probe(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    if (!tcp_state_sends(pcb->state))
+    struct buf *last = pcb->act->rack.newest;
+    if (!last || tcp_has(pcb, TCP_F_RECOVERY | TCP_F_TIMEOUT)) {
+        pcb->act->tlp.wish = false; /* an ACK was faster */
         return STOP_EMPTY;
-    if (pcb->act->snd_unsent)
-        idle_restart(tcp, pcb, now);
+    }
+    enum stop stop = send_next(tcp, pcb, now);
+    if (stop == STOP_STARVED)
+        return stop;
+    if (stop != STOP_QUANTUM) {
+        uint32_t payload = segment_payload(last);
+        if (payload > pcb->mss && !tcp_segment_split(tcp, pcb, last, payload - pcb->mss))
+            return STOP_STARVED;
+        if (!tcp_emit_queued(tcp, pcb, pcb->act->rack.newest, now))
+            return STOP_STARVED;
+    }
+    tcp_tlp_sent(tcp, pcb, stop != STOP_QUANTUM);
+    return STOP_QUANTUM;
+}
+
+/* Send segments until something stops it; *sent counts them. */
+static enum stop segments_burst(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum,
+                                unsigned *sent, tg_ns now)
+{
     while (*sent < quantum) {
         struct buf *b = lost_next(pcb);
-        enum stop stop = b ? resend_next(tcp, pcb, b, now) : send_next(tcp, pcb, now);
+        bool probe = pcb->act->tlp.wish;
+        enum stop stop = probe ? tail_probe(tcp, pcb, now)
+                         : b   ? resend_next(tcp, pcb, b, now)
+                               : send_next(tcp, pcb, now);
+        if (probe && stop == STOP_EMPTY)
+            continue;
         if (stop != STOP_QUANTUM)
             return stop;
         ++*sent;
@@ -158,6 +187,25 @@ static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned qu
             tcp_deadline_set(tcp, pcb, TCP_D_RETRANSMIT, now + tcp_rto(tcp, pcb));
     }
     return lost_next(pcb) || pcb->act->snd_unsent ? STOP_QUANTUM : STOP_EMPTY;
+}
+
+static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantum,
+                               unsigned *sent, tg_ns now)
+{
+    if (!tcp_state_sends(pcb->state))
+        return STOP_EMPTY;
+    if (pcb->act->snd_unsent)
+        idle_restart(tcp, pcb, now);
+    unsigned before = *sent;
+    enum stop stop = segments_burst(tcp, pcb, quantum, sent, now);
+    if (pcb->act->undo.frto == TCP_FRTO_NEW && pcb->snd_nxt == pcb->act->recover &&
+        stop != STOP_STARVED) { /* RFC 5682 s3.1 step 2b: nothing new can leave */
+        tcp_frto_give_up(pcb);
+        stop = segments_burst(tcp, pcb, quantum, sent, now);
+    }
+    if (*sent != before)
+        tcp_tlp_schedule(tcp, pcb, now);
+    return stop;
 }
 
 /* --- FIN, probes, ACKs ------------------------------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 
 #include "tcp/tcp.h"
 #include "tcp/tcp_options.h"
+#include "tcp/tcp_recovery.h"
 
 #define TCP_LISTENERS_MAX 64
 #define TCP_MSS_FLOOR                                                                              \
@@ -17,6 +18,7 @@
 #define TCP_MTU_FLOOR6       1280u      /* RFC 8201 s4 */
 #define TCP_INITIAL_SEGMENTS 10u        /* RFC 6928 */
 #define TCP_DUP_THRESHOLD    3u         /* RFC 5681 s3.2 */
+#define TCP_DSACK_AGE        (1u << 30) /* bytes below snd_una: what a DSACK may tell of */
 #define TCP_RTO_AFTER_SYN    (3 * TG_S) /* RFC 6298 s5.7: the SYN was lost and there is no sample */
 #define TCP_ORPHAN_WAIT      (60 * TG_S) /* FIN-WAIT-2 without a user */
 #define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */
@@ -65,8 +67,11 @@ enum tcp_flag_bit {
     TCP_F_PINGPONG = 1u << 28,   /* our data has carried an ACK that was owed: answers will again */
 };
 
-/* Deadlines of a connection, absolute, 0 = none. TLP, RACK reordering and pacing will be more kinds. */
+/* Deadlines of a connection, absolute, 0 = none. Those that are due at once act in this order: what finds a
+ * loss more gently comes before the timeout. */
 enum tcp_deadline {
+    TCP_D_RACK,       /* the reordering window of a segment ends */
+    TCP_D_TLP,        /* tail loss probe */
     TCP_D_RETRANSMIT, /* RTO */
     TCP_D_PERSIST,    /* zero window probe or silly-window override */
     TCP_D_DELACK,
@@ -222,6 +227,10 @@ struct tcp_active {
     tg_ns answer_ns; /* last answer to a suspect segment */
 
     struct tcp_pmtu pmtu;
+    struct tcp_rack rack;
+    struct tcp_tlp tlp;
+    struct tcp_prr prr;
+    struct tcp_undo undo;
     struct tcp_tune tune;
 
     /* opening, early pieces */

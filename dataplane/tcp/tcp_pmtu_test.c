@@ -67,6 +67,7 @@ static void a_claim_against_the_evidence_waits_for_proof(void **state)
     QUIET(t);
     trace_advance(t, TG_S); /* it is really lost */
     assert_int_equal(mtu_of(t), 1300);
+    OUT(t, .flags = A, .seq = 1 + mss, .ack = 1, .len = mss); /* the tail loss probe */
     OUT(t, .flags = A, .seq = 1 + mss, .ack = 1, .len = 1300 - trace_headers(t));
     trace_end(t);
 }
@@ -129,9 +130,11 @@ static void two_timeouts_of_a_size_never_seen_to_pass(void **state)
     uint32_t mss = trace_info(t).mss, headers = trace_headers(t);
     trace_write(t, 0, mss);
     trace_skip(t);
-    trace_advance(t, 250 * TG_MS);
-    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = mss);
-    assert_int_equal(mtu_of(t), FULL_MTU);
+    for (unsigned i = 0; i < 2; i++) { /* the tail loss probe, then the first timeout */
+        trace_advance(t, 205 * TG_MS);
+        OUT(t, .flags = A, .seq = 1, .ack = 1, .len = mss);
+        assert_int_equal(mtu_of(t), FULL_MTU);
+    }
     trace_advance(t, 500 * TG_MS);
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1280 - headers);
     assert_int_equal(mtu_of(t), 1280);
@@ -151,7 +154,7 @@ static void a_size_that_has_passed_needs_four(void **state)
     trace_write(t, 0, mss);
     IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
     trace_write(t, mss, mss);
-    trace_advance(t, 200 * TG_MS + 400 * TG_MS + 800 * TG_MS + 100 * TG_MS);
+    trace_advance(t, 2 * 200 * TG_MS + 400 * TG_MS + 800 * TG_MS + 100 * TG_MS); /* and a probe */
     assert_int_equal(counted(t, TG_C_tcp_rto), 3);
     assert_int_equal(mtu_of(t), FULL_MTU);
     trace_advance(t, 1600 * TG_MS);
@@ -333,7 +336,7 @@ static void probe_out(struct trace *t, uint32_t at[BEHIND + 2])
 {
     uint32_t full = trace_info(t).mss, seq = 1 + full;
     trace_write(t, 0, full);
-    trace_advance(t, 700 * TG_MS);
+    trace_advance(t, 900 * TG_MS); /* a tail loss probe and two timeouts */
     trace_skip(t);
     IN(t, .flags = A, .seq = 1, .ack = seq);
     uint32_t small = trace_info(t).mss;

@@ -22,6 +22,14 @@ void tcp_segment_append(struct tcp_pcb *pcb, struct buf *b)
     pcb->act->snd_segments++;
 }
 
+static void hints_forget(struct tcp_rack *rack, const struct buf *b)
+{
+    if (rack->sack_high == b)
+        rack->sack_high = NULL;
+    if (rack->sack_cursor == b)
+        rack->sack_cursor = NULL;
+}
+
 void tcp_segment_drop_first(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct buf *b = pcb->act->snd_first;
@@ -31,6 +39,12 @@ void tcp_segment_drop_first(struct tcp *tcp, struct tcp_pcb *pcb)
         pcb->act->snd_last = NULL;
     if (pcb->act->snd_lost == b)
         pcb->act->snd_lost = b->link != pcb->act->snd_unsent ? b->link : NULL;
+    if (segment_in_flight(b)) {
+        pcb->act->rack.resent_count -= (b->flags & BUF_TX_RETRANSMITTED) != 0;
+        tcp_sent_remove(pcb->act, b);
+    }
+    pcb->act->rack.sacked_count -= (b->flags & BUF_TX_SACKED) != 0;
+    hints_forget(&pcb->act->rack, b);
     b->link = NULL;
     pcb->act->snd_segments--;
     buf_unref(tcp->pool, b);
@@ -67,6 +81,10 @@ static void segment_replace(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b,
         pcb->act->snd_unsent = with;
     if (pcb->act->snd_lost == b)
         pcb->act->snd_lost = with;
+    if (segment_in_flight(b)) {
+        tcp_sent_insert(pcb->act, b, with);
+        tcp_sent_remove(pcb->act, b);
+    }
     b->link = NULL;
     buf_unref(tcp->pool, b);
 }
@@ -74,7 +92,7 @@ static void segment_replace(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b,
 bool tcp_segment_split(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, uint32_t bytes)
 {
     uint32_t payload = segment_payload(b);
-    tg_assert(bytes > 0 && bytes < payload);
+    tg_assert(bytes > 0 && bytes < payload && !(b->flags & BUF_TX_SACKED));
     struct buf *rest = segment_copy_part(tcp, b, bytes, payload - bytes);
     if (!rest)
         return false;
@@ -99,6 +117,10 @@ bool tcp_segment_split(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, uint
     tcp_reservation_free(tcp, pcb); /* the queue's last may be another one now */
     rest->link = b->link;
     b->link = rest;
+    if (segment_in_flight(rest)) {
+        tcp_sent_insert(pcb->act, b, rest);
+        pcb->act->rack.resent_count += (rest->flags & BUF_TX_RETRANSMITTED) != 0;
+    }
     if (pcb->act->snd_last == b)
         pcb->act->snd_last = rest;
     pcb->act->snd_segments++;

@@ -92,6 +92,12 @@ static void life_ended(struct tcp *tcp, struct tcp_pcb *pcb)
 static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadline kind, tg_ns now)
 {
     switch (kind) {
+    case TCP_D_RACK:
+        tcp_loss_on_reorder_timer(tcp, pcb, now);
+        return;
+    case TCP_D_TLP:
+        tcp_tlp_timeout(tcp, pcb, now);
+        return;
     case TCP_D_RETRANSMIT:
         retransmit_timeout(tcp, pcb, now);
         return;
