@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""scripts/test sim: suite_sim.py RELEASE-PROGRAM SEEDS SANITIZED-PROGRAM SEEDS.
+"""scripts/test sim: suite_sim.py SEEDS RELEASE-PROGRAM [NAME PROGRAM SEEDS]... [--log FILE].
 
-The simulator counts its own seeds (each runs twice and must give the same digest). Here both builds run side by side,
-and some seeds must give the same digest in both: a run that depends on addresses or on uninitialised memory differs.
+The simulator counts its own seeds (each runs twice in one process and must give the same digest). Other builds of the
+same sources, without optimisation and under sanitizers, play the first of them again, once, and must give the same
+digests: a run that depends on addresses, on uninitialised memory or on what the compiler makes of it differs.
 """
 import re
 import sys
@@ -10,38 +11,67 @@ import sys
 import suite
 
 SECONDS = 840
-SAME = range(1, 7)
+SECONDS_PER_SEED = 0.5  # of a long run
 
 
-def digests(program):
-    found = []
-    for seed in SAME:
-        outcome = suite.run([program, "--seed", str(seed), "--verbose"], SECONDS)
-        digest = re.search(r"digest ([0-9a-f]{16})", outcome.output)
-        found.append(digest[1] if digest and outcome.status == 0 else f"seed {seed}: {outcome.ending}")
-    return found
+def digests_of(output):
+    return dict(re.findall(r"^digest (\d+ \w+) ([0-9a-f]{16})$", output, re.MULTILINE))
+
+
+def counts_of(outcome):
+    lines = outcome.output.strip().splitlines()
+    counts = re.search(r"^(\d+) passed, (\d+) failed$", lines[-1]) if lines else None
+    passed, failed = (int(counts[1]), int(counts[2])) if counts else (0, 1)
+    if outcome.status != 0 and failed == 0:
+        failed = 1
+    return passed, failed, "" if counts else f"  {outcome.ending}"
+
+
+def without_digests(output):
+    return re.sub(r"^digest .*\n", "", output, flags=re.MULTILINE)
+
+
+def report_run(result, name, outcome):
+    passed, failed, ending = counts_of(outcome)
+    told = without_digests(outcome.output)
+    ratio = re.search(r"([\d.]+ s virtual), (\d+ x)", told)
+    detail = f"{passed + failed:4} runs  {outcome.seconds:6.1f} s{ending}"
+    if ratio:
+        detail += f"  {ratio[2]} real time"
+    result.report(name, passed, failed, detail, told)
+    return told
+
+
+def report_same(result, name, seeds, release, other):
+    wrong = [seed for seed in other if other[seed] != release.get(seed)]
+    missing = seeds - len(other)
+    result.report(f"the same digests, {name}", len(other) - len(wrong), len(wrong) + max(missing, 0),
+                  f"{seeds} seeds", "\n".join(f"{seed}: {release.get(seed)} and {other[seed]}" for seed in wrong))
 
 
 def main():
-    release, seeds, sanitized, fewer = sys.argv[1:]
+    arguments = sys.argv[1:]
+    log = None
+    if "--log" in arguments:
+        at = arguments.index("--log")
+        log = arguments[at + 1]
+        del arguments[at:at + 2]
+    seeds, program = int(arguments[0]), arguments[1]
+    others = [(arguments[i], arguments[i + 1], int(arguments[i + 2])) for i in range(2, len(arguments), 3)]
+    limit = max(SECONDS, seeds * SECONDS_PER_SEED)
     result = suite.Suite()
-    jobs = [("release", release, seeds), ("sanitizers", sanitized, fewer)]
-    for (name, _, count), outcome in suite.run_side_by_side(
-            jobs, lambda job: suite.run([job[1], "--seeds", job[2]], SECONDS)):
-        print(f"  {name}: {outcome.output.splitlines()[0] if outcome.output else 'said nothing'}")
-        counts = re.search(r"^(\d+) passed, (\d+) failed$", outcome.output.strip().splitlines()[-1]) \
-            if outcome.output.strip() else None
-        passed, failed = (int(counts[1]), int(counts[2])) if counts else (0, 1)
-        if outcome.status != 0 and failed == 0:
-            failed = 1
-        detail = f"{passed + failed:4} runs  {outcome.seconds:6.1f} s"
-        if not counts:
-            detail += f"  {outcome.ending}"
-        result.report(f"{count} seeds, {name}", passed, failed, detail, outcome.output)
-    (_, first), (_, second) = suite.run_side_by_side([release, sanitized], digests)
-    same = first == second and all(re.fullmatch("[0-9a-f]{16}", digest) for digest in first)
-    result.report("the same digests in both builds", int(same), int(not same), f"seeds {SAME[0]} to {SAME[-1]}",
-                  f"release    {first}\nsanitizers {second}")
+    outcome = suite.run([program, "--seeds", str(seeds), "--digests"], limit)
+    told = report_run(result, f"{seeds} seeds, twice each", outcome)
+    print(f"  {next((line for line in told.splitlines() if line.startswith('faults:')), 'no faults were counted')}")
+    release = digests_of(outcome.output)
+    for (name, _, count), outcome in suite.run_side_by_side(others, lambda job: suite.run(
+            [job[1], "--seeds", str(job[2]), "--once", "--jobs", "1", "--digests"], limit)):
+        report_run(result, f"{count} seeds, {name}", outcome)
+        report_same(result, name, count, release, digests_of(outcome.output))
+    if log:
+        with open(log, "w", encoding="utf-8") as file:
+            file.write(told)
+        print(f"  log: {log}")
     result.finish()
 
 

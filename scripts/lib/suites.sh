@@ -71,14 +71,14 @@ suite_fuzz() {
     suites_python "$script" "$(build_dir fuzz)" "$1"
 }
 
-# suite_sim SEEDS SEEDS-UNDER-SANITIZERS
+# suite_sim SEEDS SEEDS-WITHOUT-OPTIMISATION SEEDS-UNDER-SANITIZERS [LOG]
 suite_sim() {
-    local build
-    for build in release asan; do
-        build_ninja "$build" tests/sim/tidegate-sim
+    local build program=tests/sim/tidegate-sim
+    for build in release debug asan; do
+        build_ninja "$build" "$program"
     done
-    suites_python "$root/scripts/lib/suite_sim.py" "$(build_dir release)/tests/sim/tidegate-sim" "$1" \
-        "$(build_dir asan)/tests/sim/tidegate-sim" "$2"
+    suites_python "$root/scripts/lib/suite_sim.py" "$1" "$(build_dir release)/$program" \
+        -O0 "$(build_dir debug)/$program" "$2" sanitizers "$(build_dir asan)/$program" "$3" ${4:+--log "$4"}
 }
 
 system_pytest=(/usr/bin/python3 -B -m pytest -q --no-header -rN --tb=short -p no:cacheprovider)

@@ -73,7 +73,7 @@ static void work(struct crew *crew, unsigned job)
         board->taken_by[job] = 0;
         fflush(stdout);
     }
-    _exit(0);
+    exit(0); /* not _exit: coverage is written, leaks are looked for */
 }
 
 static void start(struct crew *crew, unsigned job)
