@@ -25,18 +25,21 @@ suite_unit() {
     suites_python "$script" "$(build_dir asan)"
 }
 
-# Our own .pkt scripts, the runner's own test (scripts that must fail), and whatever TG_PKT_DIR names, which does not count.
+# Our own .pkt scripts, also under sanitizers; the runner's own test (scripts that must fail); and whatever TG_PKT_DIR
+# names, which does not count.
 suite_packet() {
-    local program tests=$root/tests/packet
-    program=$(build_dir release)/tests/packet/tidegate-pkt
-    build_ninja release tests/packet/tidegate-pkt
+    local program scripts tests=$root/tests/packet name=tests/packet/tidegate-pkt
+    program=$(build_dir release)/$name
+    scripts="$tests/by_state $tests/arrival $tests/own"
+    build_ninja release $name
+    build_ninja asan $name
     suites_python "$tests/generate" --check
     if [[ -n ${TG_PKT_DIR:-} ]]; then
         echo "-- $TG_PKT_DIR (does not count)"
         "$program" --lax "$TG_PKT_DIR" || true
     fi
-    suites_python "$root/scripts/lib/suite_programs.py" "$program $tests/by_state $tests/arrival $tests/own" \
-        "$program --wrong $tests/wrong"
+    suites_python "$root/scripts/lib/suite_programs.py" "$program $scripts" "$program --wrong $tests/wrong" \
+        "$(build_dir asan)/$name $scripts"
 }
 
 # suite_diff SCRIPTS: the same random scripts against our stack and the kernel's; then a spoilt run that must be noticed.

@@ -1,396 +1,313 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * See calls.h. Errors are named as errno.h names them.
+ * See calls.h.
  */
 #include "tests/packet/calls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
-typedef struct call_result call_function(struct calls *calls, struct socket *s,
-                                         const struct script_call *call);
+struct call {
+    struct calls *calls;
+    const struct script_call *text;
+    int fd;
+    struct sock *s;                                    /* of fd; NULL: none */
+    uint32_t *read_offset, *write_offset, *write_done; /* of s */
+    struct call_result *result;
+};
 
-static struct call_result returned(int64_t value)
-{
-    return (struct call_result){.value = value};
-}
-
-static struct call_result failed(const char *error)
-{
-    return (struct call_result){.value = -1, .error = error};
-}
-
-static struct call_result blocks(void)
-{
-    return (struct call_result){.value = -1, .error = "EAGAIN", .would_block = true};
-}
-
-static struct call_result unknown(void)
-{
-    return (struct call_result){.value = -1, .error = "ENOPROTOOPT", .unknown = true};
-}
+typedef int64_t call_function(struct call *c);
 
 void calls_init(struct calls *calls, struct host *host)
 {
     *calls = (struct calls){.host = host};
+    socks_init(&calls->socks, host);
 }
 
-static int socket_number(const struct calls *calls, const struct socket *s)
+static const char *arg(const struct call *c, unsigned i)
 {
-    return CALLS_FD_FIRST + (int)(s - calls->sockets);
+    return i < c->text->arg_count ? c->text->args[i].text : "";
 }
 
-static struct socket *socket_new(struct calls *calls, enum socket_kind kind)
+static int64_t constant(struct call *c, const char *text)
 {
-    for (unsigned i = 0; i < CALLS_SOCKETS; i++)
-        if (calls->sockets[i].kind == SOCKET_FREE) {
-            calls->sockets[i] = (struct socket){.kind = kind};
-            return &calls->sockets[i];
-        }
-    return NULL;
+    int64_t value = 0;
+    if (!calls_constant(text, &value))
+        c->result->unknown = text;
+    return value;
 }
 
-static const char *arg(const struct script_call *call, unsigned i)
+static int64_t number(struct call *c, unsigned i)
 {
-    return i < call->arg_count ? call->args[i].text : "";
+    if (i < c->text->arg_count && c->text->args[i].is_number)
+        return c->text->args[i].number;
+    return constant(c, arg(c, i));
 }
 
-static bool arg_has(const struct script_call *call, unsigned i, const char *word)
+static bool waits(const struct call *c)
 {
-    return strstr(arg(call, i), word) != NULL;
+    return c->s && !c->s->nonblocking;
 }
 
-static int64_t arg_number(const struct script_call *call, unsigned i)
+/* The same for recv and send, whose flags are argument i. */
+static bool waits_unless(struct call *c, unsigned i)
 {
-    return i < call->arg_count && call->args[i].is_number ? call->args[i].number : 0;
+    return waits(c) && !(i < c->text->arg_count && number(c, i) & MSG_DONTWAIT);
 }
 
-/* --- what the stack reports ----------------------------------------------------------------------------- */
-
-static const char *error_name(const struct socket *s, enum tg_err err)
+static int64_t or_wait(struct call *c, int64_t value, bool waits)
 {
-    switch (err) {
-    case TG_RESET:
-        return s->connected ? "ECONNRESET" : "ECONNREFUSED";
-    case TG_TIMEOUT:
-        return "ETIMEDOUT";
-    case TG_UNREACHABLE:
-        return "EHOSTUNREACH";
-    default:
-        return NULL;
-    }
-}
-
-static void event_take(struct calls *calls, const struct tcp_event *e)
-{
-    if (e->bits & TCP_EV_ACCEPTED && calls->accept_count < CALLS_SOCKETS)
-        calls->accepts[calls->accept_count++] = e->handle;
-    if (e->user == 0 || e->user > CALLS_SOCKETS)
-        return;
-    struct socket *s = &calls->sockets[e->user - 1];
-    if (s->h != e->handle)
-        return;
-    s->connected |= (e->bits & TCP_EV_CONNECTED) != 0;
-    s->peer_fin |= (e->bits & TCP_EV_PEER_FIN) != 0;
-    if (e->bits & TCP_EV_CLOSED) {
-        s->error = s->ended = error_name(s, (enum tg_err)e->error);
-        s->h = TCP_NONE;
-    }
-}
-
-void calls_events(struct calls *calls)
-{
-    struct tcp_event e[8];
-    unsigned n;
-    while ((n = tcp_events(calls->host->tcp, e, TG_ARRAY_LEN(e))))
-        for (unsigned i = 0; i < n; i++)
-            event_take(calls, &e[i]);
-}
-
-tcp_handle calls_connection(const struct calls *calls)
-{
-    for (unsigned i = CALLS_SOCKETS; i-- > 0;)
-        if (calls->sockets[i].kind == SOCKET_CONNECTION && calls->sockets[i].h)
-            return calls->sockets[i].h;
-    return calls->accept_count ? calls->accepts[0] : TCP_NONE;
+    c->result->would_block = waits && (value == -EAGAIN || value == -EALREADY);
+    return value;
 }
 
 /* --- opening and closing ----------------------------------------------------------------------------------- */
 
-static void knobs_apply(struct calls *calls, struct socket *s)
+static int64_t fresh(struct call *c, int fd)
 {
-    for (unsigned i = 0; i < s->knob_count; i++)
-        (void)!tcp_set_option(calls->host->tcp, s->h, s->knobs[i].name, s->knobs[i].value);
+    if (fd >= SOCKS_FD_FIRST)
+        memset(&c->calls->streams[fd - SOCKS_FD_FIRST], 0, sizeof c->calls->streams[0]);
+    return fd;
 }
 
-static struct call_result do_socket(struct calls *calls, struct socket *s,
-                                    const struct script_call *call)
+static int64_t do_socket(struct call *c)
 {
-    s = socket_new(calls, SOCKET_FRESH);
-    if (!s)
-        return failed("EMFILE");
-    s->nonblocking = arg_has(call, 1, "NONBLOCK");
-    return returned(socket_number(calls, s));
+    return fresh(c, sock_open(&c->calls->socks, strstr(arg(c, 1), "NONBLOCK") != NULL));
 }
 
-static struct call_result do_nothing(struct calls *calls, struct socket *s,
-                                     const struct script_call *call)
+static int64_t do_bind(struct call *c)
 {
-    return returned(0);
+    return sock_bind(&c->calls->socks, c->fd, HOST_PORT);
 }
 
-static struct call_result do_listen(struct calls *calls, struct socket *s,
-                                    const struct script_call *call)
+static int64_t do_listen(struct call *c)
 {
-    if (tcp_listen(calls->host->tcp, HOST_PORT, 1) != TG_OK)
-        return failed("EADDRINUSE");
-    s->kind = SOCKET_LISTENING;
-    for (unsigned i = 0; i < s->knob_count; i++)
-        (void)!tcp_set_listen_option(calls->host->tcp, HOST_PORT, s->knobs[i].name,
-                                     s->knobs[i].value);
-    return returned(0);
+    return sock_listen(&c->calls->socks, c->fd);
 }
 
-static struct call_result do_accept(struct calls *calls, struct socket *listener,
-                                    const struct script_call *call)
+static int64_t do_accept(struct call *c)
 {
-    if (calls->accept_count == 0)
-        return blocks();
-    struct socket *s = socket_new(calls, SOCKET_CONNECTION);
-    if (!s)
-        return failed("EMFILE");
-    s->h = calls->accepts[0];
-    s->connected = true;
-    memmove(calls->accepts, calls->accepts + 1, --calls->accept_count * sizeof calls->accepts[0]);
-    tcp_set_user(calls->host->tcp, s->h, (uint64_t)(s - calls->sockets) + 1);
-    s->peer_fin = tcp_at_end(calls->host->tcp, s->h);
-    return returned(socket_number(calls, s));
+    int fd = sock_accept(&c->calls->socks, c->fd, strstr(arg(c, 3), "NONBLOCK") != NULL);
+    return fd < 0 ? or_wait(c, fd, waits(c)) : fresh(c, fd);
 }
 
-static struct call_result do_connect(struct calls *calls, struct socket *s,
-                                     const struct script_call *call)
+static int64_t do_connect(struct call *c)
 {
-    struct host *host = calls->host;
+    struct host *host = c->calls->host;
     struct tcp_info info;
-    if (s->kind == SOCKET_CONNECTION)
-        return s->ended ? failed(s->ended) : s->connected ? returned(0) : blocks();
+    int64_t value = sock_connect(&c->calls->socks, c->fd, &host->tuple.remote, HOST_PORT);
+    if (value != -EINPROGRESS)
+        return or_wait(c, value, waits(c));
+    if (tcp_get_info(host->tcp, c->s->h, &info) == TG_OK)
+        host->tuple.local_port = info.tuple.local_port;
     host->tuple.remote_port = HOST_PORT;
-    s->kind = SOCKET_CONNECTION;
-    if (tcp_connect(host->tcp, NULL, &host->tuple.remote, HOST_PORT, 0,
-                    (uint64_t)(s - calls->sockets) + 1, host->now, &s->h) != TG_OK ||
-        tcp_get_info(host->tcp, s->h, &info) != TG_OK)
-        return failed("ENETUNREACH");
-    host->tuple.local_port = info.tuple.local_port;
-    knobs_apply(calls, s);
-    if (!s->nonblocking)
-        return blocks();
-    return failed("EINPROGRESS");
+    c->result->would_block = waits(c);
+    return value;
 }
 
-static struct call_result do_close(struct calls *calls, struct socket *s,
-                                   const struct script_call *call)
+static int64_t do_close(struct call *c)
 {
-    if (s->kind == SOCKET_LISTENING)
-        tcp_unlisten(calls->host->tcp, HOST_PORT);
-    else if (s->h && s->linger_now)
-        tcp_abort(calls->host->tcp, s->h);
-    else if (s->h)
-        tcp_close(calls->host->tcp, s->h);
-    s->kind = SOCKET_FREE;
-    return returned(0);
+    return sock_close(&c->calls->socks, c->fd);
 }
 
-static struct call_result do_shutdown(struct calls *calls, struct socket *s,
-                                      const struct script_call *call)
+static int64_t do_shutdown(struct call *c)
 {
-    if (s->kind != SOCKET_CONNECTION || !s->h)
-        return failed("ENOTCONN");
-    if (!arg_has(call, 1, "SHUT_RD") || arg_has(call, 1, "SHUT_RDWR"))
-        tcp_shutdown(calls->host->tcp, s->h);
-    return returned(0);
+    return sock_shutdown(&c->calls->socks, c->fd, (int)number(c, 1));
 }
 
-static struct call_result do_fcntl(struct calls *calls, struct socket *s,
-                                   const struct script_call *call)
+static int64_t do_fcntl(struct call *c)
 {
-    if (arg_has(call, 1, "F_GETFL"))
-        return returned(2 | (s->nonblocking ? 0x800 : 0));
-    s->nonblocking = arg_has(call, 2, "O_NONBLOCK");
-    return returned(0);
+    if (!c->s)
+        return -EBADF;
+    if (number(c, 1) == F_GETFL)
+        return O_RDWR | (c->s->nonblocking ? O_NONBLOCK : 0);
+    c->s->nonblocking = number(c, 2) & O_NONBLOCK;
+    return 0;
 }
 
 /* --- bytes ------------------------------------------------------------------------------------------------- */
 
-static uint32_t bytes_take(struct calls *calls, struct socket *s, uint32_t max)
+static int64_t read_bytes(struct call *c, int64_t n, bool waits)
 {
-    struct tcp *tcp = calls->host->tcp;
-    struct span spans[16];
-    uint32_t left = tcp_unread(tcp, s->h), taken = 0;
-    left = left < max ? left : max;
-    while (left) {
-        unsigned n = tcp_peek(tcp, s->h, spans, 1);
-        uint32_t piece = n == 0 ? 0 : spans[0].len < left ? (uint32_t)spans[0].len : left;
-        if (piece == 0)
-            break;
-        for (uint32_t i = 0; i < piece; i++)
-            calls->wrong_byte |= spans[0].data[i] != host_stream_byte(s->read_offset + i);
-        tcp_consume(tcp, s->h, piece);
-        s->read_offset += piece;
-        taken += piece;
-        left -= piece;
-    }
-    return taken;
-}
-
-/* The bytes' place among the arguments: read(fd, ..., n), recv(fd, ..., n, flags). */
-static struct call_result do_read(struct calls *calls, struct socket *s,
-                                  const struct script_call *call)
-{
-    if (s->kind != SOCKET_CONNECTION)
-        return failed("ENOTCONN");
-    uint32_t n = s->h ? bytes_take(calls, s, (uint32_t)arg_number(call, 2)) : 0;
-    calls_events(calls); /* the end may come behind the last byte */
-    if (n)
-        return returned(n);
-    if (s->error) {
-        struct call_result r = failed(s->error);
-        s->error = NULL;
-        return r;
-    }
-    if (!s->h || tcp_at_end(calls->host->tcp, s->h))
-        return returned(0);
-    return blocks();
-}
-
-static struct call_result do_write(struct calls *calls, struct socket *s,
-                                   const struct script_call *call)
-{
-    if (s->kind != SOCKET_CONNECTION)
-        return failed("EPIPE");
-    if (s->error) {
-        struct call_result r = failed(s->error);
-        s->error = NULL;
-        return r;
-    }
-    struct tcp_info info;
-    if (!s->h || tcp_get_info(calls->host->tcp, s->h, &info) != TG_OK)
-        return failed("EPIPE");
-    if (!s->connected)
-        return blocks();
-    if (info.state != TCP_S_ESTABLISHED && info.state != TCP_S_CLOSE_WAIT)
-        return failed("EPIPE");
-    uint32_t n = (uint32_t)arg_number(call, 2);
-    uint8_t *bytes = malloc(n ? n : 1);
-    for (uint32_t i = 0; i < n; i++)
-        bytes[i] = host_stream_byte(s->write_offset + i);
-    size_t taken = tcp_write(calls->host->tcp, s->h, span_make(bytes, n));
+    uint8_t *bytes = malloc(n > 0 ? (size_t)n : 1);
+    int64_t taken = n < 0 ? -EINVAL : sock_read(&c->calls->socks, c->fd, bytes, (size_t)n);
+    for (int64_t i = 0; i < taken; i++)
+        c->calls->wrong_byte |= bytes[i] != host_stream_byte(*c->read_offset + (uint32_t)i);
+    if (taken > 0)
+        *c->read_offset += (uint32_t)taken;
     free(bytes);
-    s->write_offset += (uint32_t)taken;
-    return taken || n == 0 ? returned((int64_t)taken) : blocks();
+    return or_wait(c, taken, waits);
 }
 
-static struct call_result do_ioctl(struct calls *calls, struct socket *s,
-                                   const struct script_call *call)
+/* A blocking write goes on until all is taken. */
+static int64_t write_bytes(struct call *c, int64_t n, bool waits)
 {
-    struct tcp_info info;
-    struct call_result r = returned(0);
-    if (!s->h || tcp_get_info(calls->host->tcp, s->h, &info) != TG_OK)
-        return failed("EINVAL");
-    if (arg_has(call, 1, "INQ") || arg_has(call, 1, "FIONREAD"))
-        snprintf(r.out, sizeof r.out, "%u", info.unread);
-    else if (arg_has(call, 1, "OUTQNSD"))
-        snprintf(r.out, sizeof r.out, "%u", info.unsent);
-    else if (arg_has(call, 1, "OUTQ"))
-        snprintf(r.out, sizeof r.out, "%u", info.unsent + info.unacked);
-    else
-        return unknown();
-    return r;
-}
-
-/* --- knobs --------------------------------------------------------------------------------------------------- */
-
-struct knob {
-    const char *name; /* as setsockopt has it */
-    enum tcp_option_name option;
-    uint32_t unit; /* of Linux in ours */
-};
-
-static const struct knob knobs[] = {
-    {"SO_KEEPALIVE", TCP_OPT_KEEPALIVE, 1},
-    {"SO_RCVBUF", TCP_OPT_RECEIVE_WINDOW, 1},
-    {"SO_SNDBUF", TCP_OPT_SEND_BUFFER, 1},
-    {"TCP_NODELAY", TCP_OPT_NAGLE, 1},
-    {"TCP_CORK", TCP_OPT_CORK, 1},
-    {"TCP_KEEPIDLE", TCP_OPT_KEEP_IDLE, 1000},
-    {"TCP_KEEPINTVL", TCP_OPT_KEEP_INTERVAL, 1000},
-    {"TCP_KEEPCNT", TCP_OPT_KEEP_COUNT, 1},
-    {"TCP_USER_TIMEOUT", TCP_OPT_USER_TIMEOUT, 1},
-    {"TCP_NOTSENT_LOWAT", TCP_OPT_NOTSENT_LOWAT, 1},
-    {"TCP_QUICKACK", TCP_OPT_QUICKACK, 1},
-    {"TCP_CONGESTION", TCP_OPT_CONGESTION, 1},
-    {"TCP_MAXSEG", TCP_OPT_MSS, 1},
-};
-
-static const struct knob *knob_find(const char *name)
-{
-    for (unsigned i = 0; i < TG_ARRAY_LEN(knobs); i++)
-        if (strcmp(knobs[i].name, name) == 0)
-            return &knobs[i];
-    return NULL;
-}
-
-static uint64_t knob_value(const struct knob *k, const struct script_call *call)
-{
-    if (k->option == TCP_OPT_CONGESTION)
-        return arg_has(call, 3, "cubic") ? TCP_CC_CUBIC : TCP_CC_NEWRENO;
-    uint64_t v = (uint64_t)arg_number(call, 3);
-    return k->option == TCP_OPT_NAGLE ? v == 0 : v * k->unit;
-}
-
-static struct call_result do_setsockopt(struct calls *calls, struct socket *s,
-                                        const struct script_call *call)
-{
-    const struct knob *k = knob_find(arg(call, 2));
-    if (arg_has(call, 2, "SO_REUSEADDR"))
-        return returned(0);
-    if (arg_has(call, 2, "SO_LINGER")) {
-        s->linger_now = arg_has(call, 3, "onoff=1") && arg_has(call, 3, "linger=0");
-        return returned(0);
+    if (n < 0)
+        return -EINVAL;
+    uint32_t left = (uint32_t)n - *c->write_done;
+    uint8_t *bytes = malloc(left ? left : 1);
+    for (uint32_t i = 0; i < left; i++)
+        bytes[i] = host_stream_byte(*c->write_offset + i);
+    int64_t taken = sock_write(&c->calls->socks, c->fd, bytes, left);
+    free(bytes);
+    if (taken > 0)
+        *c->write_offset += (uint32_t)taken;
+    if (waits && taken >= 0 && taken < left) {
+        *c->write_done += (uint32_t)taken;
+        taken = -EAGAIN;
+    } else if (taken >= 0) {
+        taken += *c->write_done;
     }
-    if (!k)
-        return unknown();
-    uint64_t value = knob_value(k, call);
-    if (s->kind == SOCKET_CONNECTION)
-        return tcp_set_option(calls->host->tcp, s->h, k->option, value) == TG_OK ? returned(0)
-                                                                                 : failed("EINVAL");
-    if (s->kind == SOCKET_LISTENING)
-        return tcp_set_listen_option(calls->host->tcp, HOST_PORT, k->option, value) == TG_OK
-                   ? returned(0)
-                   : failed("EINVAL");
-    if (s->knob_count == CALLS_KNOBS_MAX)
-        return failed("ENOBUFS");
-    s->knobs[s->knob_count].name = k->option;
-    s->knobs[s->knob_count++].value = value;
-    return returned(0);
+    if (!(waits && taken == -EAGAIN))
+        *c->write_done = 0;
+    return or_wait(c, taken, waits);
 }
 
-static struct call_result do_getsockopt(struct calls *calls, struct socket *s,
-                                        const struct script_call *call)
+/* "[{..., 500}, {..., 20}]", or a msghdr with msg_iov(N)=[...]: the sum of the lengths. */
+static int64_t iov_bytes(const char *text)
 {
-    struct call_result r = returned(0);
-    const struct knob *k = knob_find(arg(call, 2));
-    uint64_t value;
-    if (arg_has(call, 2, "SO_ERROR")) {
-        snprintf(r.out, sizeof r.out, "%s", s->error ? s->error : "0");
-        s->error = NULL;
-        return r;
+    const char *iov = strstr(text, "msg_iov");
+    int64_t sum = 0;
+    for (const char *p = iov ? iov : text; (p = strstr(p, "{...")) != NULL;) {
+        p += strcspn(p, ",}");
+        if (*p == ',')
+            sum += strtoll(p + 1, NULL, 0);
     }
-    if (arg_has(call, 2, "TCP_INFO"))
-        return r;
-    if (!k)
-        return unknown();
-    if (tcp_get_option(calls->host->tcp, s->h, k->option, &value) != TG_OK)
-        return failed("EINVAL");
-    value = k->option == TCP_OPT_NAGLE ? value == 0 : value / k->unit;
-    snprintf(r.out, sizeof r.out, "%llu", (unsigned long long)value);
-    return r;
+    return sum;
+}
+
+static int64_t do_read(struct call *c)
+{
+    return c->s ? read_bytes(c, number(c, 2), waits_unless(c, 3)) : -EBADF;
+}
+
+static int64_t do_readv(struct call *c)
+{
+    return c->s ? read_bytes(c, iov_bytes(arg(c, 1)), waits(c)) : -EBADF;
+}
+
+static int64_t do_recvmsg(struct call *c)
+{
+    return c->s ? read_bytes(c, iov_bytes(arg(c, 1)), waits_unless(c, 2)) : -EBADF;
+}
+
+static int64_t do_write(struct call *c)
+{
+    return c->s ? write_bytes(c, number(c, 2), waits_unless(c, 3)) : -EBADF;
+}
+
+static int64_t do_writev(struct call *c)
+{
+    return c->s ? write_bytes(c, iov_bytes(arg(c, 1)), waits(c)) : -EBADF;
+}
+
+static int64_t do_sendmsg(struct call *c)
+{
+    return c->s ? write_bytes(c, iov_bytes(arg(c, 1)), waits_unless(c, 2)) : -EBADF;
+}
+
+static int64_t do_ioctl(struct call *c)
+{
+    int out = 0;
+    int value = sock_ioctl(&c->calls->socks, c->fd, (unsigned long)number(c, 1), &out);
+    if (value == 0)
+        snprintf(c->result->out, sizeof c->result->out, "%d", out);
+    return value;
+}
+
+/* --- poll: [{fd=3, events=POLLIN, revents=POLLIN}] ------------------------------------------------------------ */
+
+/* The text behind "name=" up to ',' or '}'. */
+static bool field_value(const char *from, const char *name, int64_t *value)
+{
+    char text[80];
+    const char *p = strstr(from, name);
+    if (!p)
+        return false;
+    p += strlen(name);
+    size_t n = strcspn(p, ",}");
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, p, n);
+    text[n] = 0;
+    return calls_constant(text, value);
+}
+
+static int64_t do_poll(struct call *c)
+{
+    int64_t ready = 0;
+    c->result->mismatch[0] = 0;
+    for (const char *p = arg(c, 0); (p = strchr(p, '{')) != NULL; p++) {
+        int64_t fd, events, revents = 0;
+        if (!field_value(p, "fd=", &fd) || !field_value(p, "events=", &events)) {
+            c->result->unknown = p;
+            return 0;
+        }
+        short got =
+            sock_poll(&c->calls->socks, (int)fd) & (short)(events | POLLERR | POLLHUP | POLLNVAL);
+        ready += got != 0;
+        if (field_value(p, "revents=", &revents) && got != revents)
+            snprintf(c->result->mismatch, sizeof c->result->mismatch,
+                     "fd %d has events 0x%x, wanted 0x%x", (int)fd, (unsigned)got,
+                     (unsigned)revents);
+    }
+    c->result->would_block = ready == 0 && number(c, 2) != 0;
+    return ready;
+}
+
+/* --- options ------------------------------------------------------------------------------------------------- */
+
+/* "[1]", "{onoff=1, linger=0}", "\"cubic\"" as Linux's bytes; the length, 0: not understood. */
+static size_t value_encode(const char *text, uint8_t out[64])
+{
+    int64_t onoff, seconds = 0;
+    if (field_value(text, "onoff=", &onoff)) {
+        (void)field_value(text, "linger=", &seconds);
+        struct linger linger = {(int)onoff, (int)seconds};
+        memcpy(out, &linger, sizeof linger);
+        return sizeof linger;
+    }
+    text += text[0] == '[';
+    if (text[0] == '"') {
+        size_t n = strcspn(text + 1, "\"");
+        n = n < 63 ? n : 63;
+        memcpy(out, text + 1, n);
+        return n;
+    }
+    char *end;
+    int value = (int)strtoll(text, &end, 0);
+    memcpy(out, &value, sizeof value);
+    return end == text ? 0 : sizeof value;
+}
+
+static int64_t do_setsockopt(struct call *c)
+{
+    uint8_t value[64];
+    size_t len = value_encode(arg(c, 3), value);
+    if (!len)
+        c->result->unknown = arg(c, 3);
+    return sock_set(&c->calls->socks, c->fd, (int)number(c, 1), (int)number(c, 2), value, len);
+}
+
+static int64_t do_getsockopt(struct call *c)
+{
+    union {
+        int number;
+        char bytes[512];
+    } v = {.bytes = ""};
+    size_t len = sizeof v;
+    int64_t level = number(c, 1), name = number(c, 2);
+    int value = sock_get(&c->calls->socks, c->fd, (int)level, (int)name, v.bytes, &len);
+    if (value < 0)
+        return value;
+    if (strcmp(arg(c, 2), "SO_ERROR") == 0 && v.number)
+        snprintf(c->result->out, sizeof c->result->out, "%s", strerrorname_np(v.number));
+    else if (strcmp(arg(c, 2), "TCP_CONGESTION") == 0)
+        snprintf(c->result->out, sizeof c->result->out, "\"%.40s\"", v.bytes);
+    else if (len == sizeof v.number)
+        snprintf(c->result->out, sizeof c->result->out, "%d", v.number);
+    return value;
 }
 
 /* --- by name --------------------------------------------------------------------------------------------------- */
@@ -400,36 +317,55 @@ static const struct {
     call_function *function;
 } functions[] = {
     {"socket", do_socket},
-    {"bind", do_nothing},
+    {"bind", do_bind},
     {"listen", do_listen},
     {"accept", do_accept},
+    {"accept4", do_accept},
     {"connect", do_connect},
     {"close", do_close},
     {"shutdown", do_shutdown},
     {"fcntl", do_fcntl},
     {"read", do_read},
     {"recv", do_read},
+    {"recvfrom", do_read},
+    {"readv", do_readv},
+    {"recvmsg", do_recvmsg},
     {"write", do_write},
     {"send", do_write},
     {"sendto", do_write},
+    {"writev", do_writev},
+    {"sendmsg", do_sendmsg},
     {"ioctl", do_ioctl},
+    {"poll", do_poll},
     {"setsockopt", do_setsockopt},
     {"getsockopt", do_getsockopt},
 };
 
-struct call_result calls_do(struct calls *calls, const struct script_call *call)
+struct call_result calls_do(struct calls *calls, const struct script_call *text)
 {
-    bool makes = strcmp(call->name, "socket") == 0;
-    int64_t number = arg_number(call, 0) - CALLS_FD_FIRST;
-    struct socket *s = NULL;
-    calls_events(calls);
-    if (!makes) {
-        if (number < 0 || number >= CALLS_SOCKETS || calls->sockets[number].kind == SOCKET_FREE)
-            return failed("EBADF");
-        s = &calls->sockets[number];
+    struct call_result result = {0};
+    struct call c = {.calls = calls, .text = text, .result = &result};
+    bool has_fd = strcmp(text->name, "socket") != 0 && strcmp(text->name, "poll") != 0;
+    if (has_fd) {
+        c.fd = text->arg_count && text->args[0].is_number ? (int)text->args[0].number : -1;
+        c.s = sock_of(&calls->socks, c.fd);
     }
+    if (c.s) {
+        unsigned i = (unsigned)(c.fd - SOCKS_FD_FIRST);
+        c.read_offset = &calls->streams[i].read_offset;
+        c.write_offset = &calls->streams[i].write_offset;
+        c.write_done = &calls->streams[i].write_done;
+    }
+    result.unknown = text->name;
     for (unsigned i = 0; i < TG_ARRAY_LEN(functions); i++)
-        if (strcmp(functions[i].name, call->name) == 0)
-            return functions[i].function(calls, s, call);
-    return unknown();
+        if (strcmp(functions[i].name, text->name) == 0) {
+            result.unknown = NULL;
+            result.value = functions[i].function(&c);
+            break;
+        }
+    if (result.value < 0) {
+        result.error = (int)-result.value;
+        result.value = -1;
+    }
+    return result;
 }

@@ -2,13 +2,18 @@
  * Assertions over TCP_INFO: "assert tcpi_snd_cwnd == 10 and tcpi_unacked > 0, tcpi_snd_cwnd". Names and units are
  * Linux's; packetdrill hands such text to Python, of which this is the part that scripts use.
  */
-#include "tests/packet/calls.h"
+#include "tests/packet/expression.h"
+#include "tests/packet/linux_tcp.h"
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#define DEPTH_MAX 64
 
 struct expression {
     const char *at;
-    const struct tcp_info *info;
+    struct linux_tcp_info info;
+    unsigned depth;
     bool bad;       /* not understood */
     char seen[300]; /* "tcpi_snd_cwnd=9 " */
 };
@@ -23,50 +28,14 @@ static const struct {
     {"TCP_CA_Disorder", 1}, {"TCP_CA_CWR", 2},    {"TCP_CA_Recovery", 3}, {"TCP_CA_Loss", 4},
 };
 
-static int64_t state_number(uint8_t state)
+static bool value_of(const struct expression *e, const char *name, int64_t *out)
 {
-    static const uint8_t numbers[TCP_S_COUNT] = {
-        [TCP_S_CLOSED] = 7,       [TCP_S_LISTEN] = 10,     [TCP_S_SYN_SENT] = 2,
-        [TCP_S_SYN_RECEIVED] = 3, [TCP_S_ESTABLISHED] = 1, [TCP_S_FIN_WAIT_1] = 4,
-        [TCP_S_FIN_WAIT_2] = 5,   [TCP_S_CLOSE_WAIT] = 8,  [TCP_S_CLOSING] = 11,
-        [TCP_S_LAST_ACK] = 9,     [TCP_S_TIME_WAIT] = 6};
-    return state < TCP_S_COUNT ? numbers[state] : 0;
-}
-
-static int64_t segments(uint32_t bytes, const struct tcp_info *i)
-{
-    return i->mss ? (bytes + i->mss - 1) / i->mss : 0;
-}
-
-static bool value_of(const struct tcp_info *i, const char *name, int64_t *out)
-{
-    const struct {
-        const char *name;
-        int64_t value;
-    } values[] = {
-        {"tcpi_state", state_number(i->state)},
-        {"tcpi_snd_cwnd", i->mss ? i->cwnd / i->mss : 0},
-        {"tcpi_snd_ssthresh", i->ssthresh >= UINT32_MAX / 2 ? 0x7fffffff
-                              : i->mss                      ? i->ssthresh / i->mss
-                                                            : 0},
-        {"tcpi_snd_mss", i->mss},
-        {"tcpi_unacked", segments(i->unacked, i)},
-        {"tcpi_notsent_bytes", i->unsent},
-        {"tcpi_rtt", (int64_t)(i->srtt / TG_US)},
-        {"tcpi_rto", (int64_t)(i->rto / TG_US)},
-        {"tcpi_total_retrans", i->retransmits},
-    };
-    for (unsigned k = 0; k < TG_ARRAY_LEN(values); k++)
-        if (strcmp(values[k].name, name) == 0) {
-            *out = values[k].value;
-            return true;
-        }
     for (unsigned k = 0; k < TG_ARRAY_LEN(constants); k++)
         if (strcmp(constants[k].name, name) == 0) {
             *out = constants[k].value;
             return true;
         }
-    return false;
+    return linux_tcp_info_field(&e->info, name, out);
 }
 
 static void blanks(struct expression *e)
@@ -88,6 +57,14 @@ static bool take(struct expression *e, const char *text)
 }
 
 static int64_t any_of(struct expression *e);
+static int64_t comparison(struct expression *e);
+
+/* Arithmetic of 64 bits that wraps: a script's numbers must not be able to break the runner. */
+static int64_t wrapped(int64_t a, char op, int64_t b)
+{
+    uint64_t x = (uint64_t)a, y = (uint64_t)b;
+    return (int64_t)(op == '+' ? x + y : op == '-' ? x - y : x * y);
+}
 
 static int64_t name_value(struct expression *e)
 {
@@ -97,7 +74,7 @@ static int64_t name_value(struct expression *e)
     while ((isalnum((unsigned char)*e->at) || *e->at == '_') && n + 1 < sizeof name)
         name[n++] = *e->at++;
     name[n] = 0;
-    if (!value_of(e->info, name, &value)) {
+    if (!value_of(e, name, &value)) {
         e->bad = true;
         snprintf(e->seen, sizeof e->seen, "%s is not known", name);
         return 0;
@@ -108,16 +85,31 @@ static int64_t name_value(struct expression *e)
     return value;
 }
 
+static int64_t primary(struct expression *e);
+
+/* Brackets and signs within each other. */
+static int64_t deeper(struct expression *e, int64_t (*of)(struct expression *e))
+{
+    if (e->depth == DEPTH_MAX) {
+        e->bad = true;
+        return 0;
+    }
+    e->depth++;
+    int64_t v = of(e);
+    e->depth--;
+    return v;
+}
+
 static int64_t primary(struct expression *e)
 {
     blanks(e);
     if (take(e, "(")) {
-        int64_t v = any_of(e);
+        int64_t v = deeper(e, any_of);
         e->bad |= !take(e, ")");
         return v;
     }
     if (take(e, "-"))
-        return -primary(e);
+        return wrapped(0, '-', deeper(e, primary));
     if (isdigit((unsigned char)*e->at)) {
         char *end;
         int64_t v = strtoll(e->at, &end, 0);
@@ -135,10 +127,11 @@ static int64_t product(struct expression *e)
     int64_t v = primary(e);
     for (;;) {
         if (take(e, "*"))
-            v *= primary(e);
+            v = wrapped(v, '*', primary(e));
         else if (take(e, "//") || take(e, "/")) {
             int64_t d = primary(e);
-            v = d ? v / d : 0;
+            e->bad |= d == 0;
+            v = d == 0 ? 0 : d == -1 ? wrapped(0, '-', v) : v / d;
         } else
             return v;
     }
@@ -149,9 +142,9 @@ static int64_t sum(struct expression *e)
     int64_t v = product(e);
     for (;;) {
         if (take(e, "+"))
-            v += product(e);
+            v = wrapped(v, '+', product(e));
         else if (take(e, "-"))
-            v -= product(e);
+            v = wrapped(v, '-', product(e));
         else
             return v;
     }
@@ -160,7 +153,7 @@ static int64_t sum(struct expression *e)
 static int64_t comparison(struct expression *e)
 {
     if (take(e, "not"))
-        return !comparison(e);
+        return !deeper(e, comparison);
     int64_t v = sum(e), w;
     bool holds = true, any = false;
     for (;; any = true, v = w) { /* a < b < c, as Python has it */
@@ -213,14 +206,10 @@ static void lines_skip(struct expression *e)
     }
 }
 
-bool expression_check(struct calls *calls, const char *text, char *why, size_t size)
+bool expression_check(const struct tcp_info *info, const char *text, char *why, size_t size)
 {
-    struct tcp_info info;
-    if (tcp_get_info(calls->host->tcp, calls_connection(calls), &info) != TG_OK) {
-        snprintf(why, size, "there is no connection to ask");
-        return false;
-    }
-    struct expression e = {.at = text, .info = &info};
+    struct expression e = {.at = text};
+    linux_tcp_info_fill(info, &e.info);
     for (lines_skip(&e); *e.at; lines_skip(&e)) {
         if (!take(&e, "assert")) {
             snprintf(why, size, "'assert' was expected at: %.40s", e.at);

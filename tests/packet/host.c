@@ -3,6 +3,8 @@
  */
 #include "tests/packet/host.h"
 
+#define ND_SOLICITATION 135 /* RFC 4861 s4.3 */
+
 static bool host_tx_done(const void *arg, const struct buf *b)
 {
     return true;
@@ -27,6 +29,8 @@ void host_defaults(struct host *host, bool ip6)
                                        .ooo_segments_max = 256,
                                        .isn_key = {11, 12},
                                        .seed = 5};
+    host->prefix4 = 24;
+    host->prefix6 = 64;
     host->tuple = (struct ip_tuple){.local = test_addr(ip6 ? "2001:db8:1::1" : "192.0.2.1"),
                                     .remote = test_addr(ip6 ? "2001:db8:1::9" : "192.0.2.9"),
                                     .local_port = HOST_PORT,
@@ -41,8 +45,10 @@ bool host_open(struct host *host)
     struct net_config n = {.port_count = 1, .address_count = 2, .answers = true};
     memcpy(n.ports[0].mac, test_mac_ours, 6);
     n.ports[0].mtu = 1500;
-    n.addresses[0] = (struct net_address){test_addr("192.0.2.1"), 96 + 24, 0};
-    n.addresses[1] = (struct net_address){test_addr("2001:db8:1::1"), 64, 0};
+    n.addresses[0] = (struct net_address){host->ip6 ? test_addr("192.0.2.1") : host->tuple.local,
+                                          96 + host->prefix4, 0};
+    n.addresses[1] = (struct net_address){
+        host->ip6 ? host->tuple.local : test_addr("2001:db8:1::1"), host->prefix6, 0};
     return net_create(&n, &host->pool.pool, &host->stats, &host->toeplitz, 42, host_icmp_error,
                       host, &host->net) == TG_OK &&
            tcp_create(&host->config, host->net, &host->pool.pool, &host->wheel, &host->stats,
@@ -69,27 +75,45 @@ static void host_parse_and_give(struct host *host, struct buf *b)
         net_input(host->net, b, host->now);
 }
 
-/* The peer's link layer answers for itself. True: the frame was a question to it. */
+/* The peer's link layer answers for itself, whatever address it is asked for but ours. True: the frame was of the link's
+ * own protocols. */
 static bool link_answered(struct host *host, const struct buf *b)
 {
     uint16_t ethertype = wire_get16(b->data + 12);
+    const uint8_t *ip = b->data + ETH_BYTES;
+    struct ip_addr asked = host->tuple.local;
     if (ethertype == ETHERTYPE_ARP) {
-        host_parse_and_give(host,
-                            test_frame_arp(&host->pool.pool, 2, test_mac_peer, &host->tuple.remote,
-                                           test_mac_ours, &host->tuple.local));
+        memcpy(asked.bytes + 12, ip + 24, 4);
+        if (!ip_addr_equal(&asked, &host->tuple.local))
+            host_parse_and_give(host, test_frame_arp(&host->pool.pool, 2, test_mac_peer, &asked,
+                                                     test_mac_ours, &host->tuple.local));
         return true;
     }
-    if (ethertype != ETHERTYPE_IP6 || b->data[ETH_BYTES + 6] != IP_PROTO_ICMP6)
-        return false;
+    if (ethertype != ETHERTYPE_IP6 || ip[6] != IP_PROTO_ICMP6 || ip[IP6_BYTES] != ND_SOLICITATION)
+        return ethertype == ETHERTYPE_IP6 && ip[6] == IP_PROTO_ICMP6 && !host->on_packet;
     uint8_t body[24];
-    memcpy(body, host->tuple.remote.bytes, 16);
+    memcpy(body, ip + IP6_BYTES + 8, 16);
+    memcpy(asked.bytes, body, 16);
     body[16] = 2;
     body[17] = 1;
     memcpy(body + 18, test_mac_peer, 6);
-    host_parse_and_give(host,
-                        test_frame_icmp(&host->pool.pool, &host->tuple.remote, &host->tuple.local,
-                                        136, 0, 0x60000000, span_make(body, sizeof body)));
+    if (!ip_addr_equal(&asked, &host->tuple.local))
+        host_parse_and_give(host, test_frame_icmp(&host->pool.pool, &asked, &host->tuple.local, 136,
+                                                  0, 0x60000000, span_make(body, sizeof body)));
     return true;
+}
+
+static void packet_queue(struct host *host, const struct buf *b)
+{
+    struct host_packet *p = &host->queue[host->end % HOST_QUEUE_MAX];
+    if (host->on_packet) {
+        host->on_packet(host->on_packet_arg, b->data + ETH_BYTES, b->len - ETH_BYTES, host->now);
+        return;
+    }
+    struct buf *copy = test_buf(&host->pool.pool, b->data, b->len);
+    if (packet_read(host, copy, p) && host->end - host->first < HOST_QUEUE_MAX)
+        host->end++;
+    buf_unref(&host->pool.pool, copy);
 }
 
 static bool host_transmit(struct host *host)
@@ -98,13 +122,8 @@ static bool host_transmit(struct host *host)
     bool any = false;
     while (net_take(host->net, &b, 1)) {
         any = true;
-        if (!link_answered(host, b)) {
-            struct buf *copy = test_buf(&host->pool.pool, b->data, b->len);
-            struct host_packet *p = &host->queue[host->end % HOST_QUEUE_MAX];
-            if (packet_read(host, copy, p) && host->end - host->first < HOST_QUEUE_MAX)
-                host->end++;
-            buf_unref(&host->pool.pool, copy);
-        }
+        if (!link_answered(host, b))
+            packet_queue(host, b);
         buf_unref(&host->pool.pool, b);
     }
     return any;
@@ -137,7 +156,7 @@ const char *host_advance(struct host *host, tg_ns until, bool stop)
     return wrong;
 }
 
-const struct host_packet *host_next(struct host *host)
+struct host_packet *host_next(struct host *host)
 {
     return host->first == host->end ? NULL : &host->queue[host->first++ % HOST_QUEUE_MAX];
 }
@@ -182,6 +201,8 @@ static size_t options_emit(const struct host *host, const struct script_segment 
     uint8_t *p = out;
     if (s->any_ts_echo)
         o.ts_echo = host->last_ts_value;
+    else if (host->has_ts_base && s->flags & TCP_ACK)
+        o.ts_echo += host->ts_base;
     for (unsigned i = 0; i < s->kind_count && p - out <= TCP_OPTIONS_MAX; i++)
         p = option_emit(p, s->kinds[i], &o, host->our_iss);
     while ((p - out) % 4)
@@ -244,6 +265,21 @@ void host_receive(struct host *host, const struct script_segment *s)
         segment_give(host, &part);
         part.seq += part.len;
     } while (left);
+}
+
+bool host_receive_packet(struct host *host, const uint8_t *packet, size_t len)
+{
+    struct buf *b = buf_alloc(&host->pool.pool);
+    tg_assert(b);
+    if (len == 0 || len > buf_tailroom(b)) {
+        buf_unref(&host->pool.pool, b);
+        return false;
+    }
+    memcpy(buf_put(b, (uint16_t)len), packet, len);
+    wire_emit_ethernet(b, test_mac_ours, test_mac_peer,
+                       packet[0] >> 4 == 4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
+    host_parse_and_give(host, b);
+    return true;
 }
 
 struct icmp_name {

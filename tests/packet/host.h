@@ -7,6 +7,7 @@
 
 #include "net/net_test_support.h"
 #include "tcp/tcp.h"
+#include "tcp/tcp_profile.h"
 #include "tests/packet/script.h"
 
 #define HOST_START     (1000 * TG_S)
@@ -35,6 +36,13 @@ struct host {
     struct ip_tuple tuple;  /* of the one connection */
     uint32_t our_iss;       /* of its last SYN */
     uint32_t last_ts_value; /* TSval that the stack sent last */
+    /* Scripts' timestamps are relative to the first that one names: it is this much more on the wire. */
+    uint32_t ts_base, ts_base_iss;
+    bool has_ts_base;
+    uint8_t prefix4, prefix6; /* lengths of the link's prefixes; everything else has no route */
+    /* Where IP packets go instead of to the queue; NULL: the queue. */
+    void (*on_packet)(void *arg, const uint8_t *packet, size_t len, tg_ns time);
+    void *on_packet_arg;
     struct host_packet queue[HOST_QUEUE_MAX];
     unsigned first, end;
 };
@@ -55,12 +63,19 @@ const char *host_advance(struct host *host, tg_ns until, bool stop);
 void host_receive(struct host *host, const struct script_segment *segment);
 bool host_receive_icmp(struct host *host, const struct script_icmp *icmp);
 
-/* The next packet of the stack, or NULL. */
-const struct host_packet *host_next(struct host *host);
+/* Give it an IP packet as it is; false: too long for a frame. */
+bool host_receive_packet(struct host *host, const uint8_t *packet, size_t len);
 
-/* Compare a packet with what a script expects; false says why. */
+/* The next packet of the stack, or NULL. */
+struct host_packet *host_next(struct host *host);
+
+/* Write the packet's timestamps as the script counts them, if it counts them. */
+void packet_ts_relative(struct host *host, const struct script_segment *wanted,
+                        struct script_segment *got);
+
+/* Compare a packet with what a script expects, its timestamp within ts_tolerance ms; false says why. */
 bool packet_matches(const struct script_segment *wanted, const struct script_segment *got,
-                    char *why, size_t size);
+                    unsigned ts_tolerance, char *why, size_t size);
 /* A received frame's segment, relative to the two initial numbers. */
 bool packet_read(struct host *host, struct buf *b, struct host_packet *out);
 

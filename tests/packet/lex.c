@@ -68,9 +68,12 @@ bool lex_error(struct lex *lex, const char *what)
 
 bool lex_take(struct lex *lex, const char *text)
 {
+    const char *before = lex->at;
     lex_skip(lex, true);
-    if (!starts(lex, text))
+    if (!starts(lex, text)) {
+        lex->at = before; /* the end of the line means something to those who ask for '<' */
         return false;
+    }
     lex->at += strlen(text);
     return true;
 }
@@ -80,6 +83,7 @@ bool lex_expect(struct lex *lex, const char *text)
     char what[64];
     if (lex_take(lex, text))
         return true;
+    lex_skip(lex, true);
     snprintf(what, sizeof what, "'%.40s' was expected", text);
     return lex_error(lex, what);
 }
@@ -106,9 +110,12 @@ bool lex_word(struct lex *lex, char *out, size_t size)
 bool lex_take_word(struct lex *lex, const char *word)
 {
     size_t n = strlen(word);
+    const char *before = lex->at;
     lex_skip(lex, true);
-    if (!starts(lex, word) || (lex->at + n < lex->end && is_word(lex->at[n])))
+    if (!starts(lex, word) || (lex->at + n < lex->end && is_word(lex->at[n]))) {
+        lex->at = before;
         return false;
+    }
     lex->at += n;
     return true;
 }
@@ -117,6 +124,7 @@ bool lex_number(struct lex *lex, uint64_t *out)
 {
     unsigned base = 10, digits = 0;
     *out = 0;
+    lex_skip(lex, true);
     if (lex_take(lex, "0x"))
         base = 16;
     for (; lex->at < lex->end && isxdigit((unsigned char)*lex->at); lex->at++, digits++) {

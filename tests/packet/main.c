@@ -51,7 +51,7 @@ static void family_run(struct script *script, bool ip6)
 
 static void script_file(const char *path)
 {
-    struct script script = {.path = path};
+    struct script script = {.path = path, .verbose = options.verbose};
     size_t len;
     char *text = file_read(path, &len);
     if (!text) {

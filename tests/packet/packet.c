@@ -61,7 +61,29 @@ bool packet_read(struct host *host, struct buf *b, struct host_packet *out)
     return true;
 }
 
-static bool options_match(const struct script_segment *wanted, const struct script_segment *got)
+void packet_ts_relative(struct host *host, const struct script_segment *wanted,
+                        struct script_segment *got)
+{
+    struct tcp_options *o = &got->options;
+    bool names = wanted->options.has_timestamps && !wanted->any_ts_value && !wanted->any_options;
+    if (!o->has_timestamps)
+        return;
+    if (names && (!host->has_ts_base || host->ts_base_iss != host->our_iss)) {
+        host->has_ts_base = true;
+        host->ts_base_iss = host->our_iss;
+        host->ts_base = o->ts_value - wanted->options.ts_value;
+    }
+    if (host->has_ts_base)
+        o->ts_value -= host->ts_base;
+}
+
+static bool ts_near(uint32_t a, uint32_t b, unsigned tolerance)
+{
+    return a - b + tolerance <= 2 * tolerance;
+}
+
+static bool options_match(const struct script_segment *wanted, const struct script_segment *got,
+                          unsigned ts_tolerance)
 {
     const struct tcp_options *a = &wanted->options, *b = &got->options;
     if (wanted->kind_count != got->kind_count ||
@@ -69,14 +91,15 @@ static bool options_match(const struct script_segment *wanted, const struct scri
         return false;
     if (a->mss != b->mss || a->wscale != b->wscale || a->sack_count != b->sack_count)
         return false;
-    if (a->has_timestamps && ((!wanted->any_ts_value && a->ts_value != b->ts_value) ||
-                              (!wanted->any_ts_echo && a->ts_echo != b->ts_echo)))
+    if (a->has_timestamps &&
+        ((!wanted->any_ts_value && !ts_near(a->ts_value, b->ts_value, ts_tolerance)) ||
+         (!wanted->any_ts_echo && a->ts_echo != b->ts_echo)))
         return false;
     return memcmp(a->sack, b->sack, a->sack_count * sizeof a->sack[0]) == 0;
 }
 
 bool packet_matches(const struct script_segment *wanted, const struct script_segment *got,
-                    char *why, size_t size)
+                    unsigned ts_tolerance, char *why, size_t size)
 {
     const char *what = NULL;
     if (wanted->flags != got->flags)
@@ -89,9 +112,11 @@ bool packet_matches(const struct script_segment *wanted, const struct script_seg
         what = "ACK number";
     else if (wanted->has_window && wanted->window != got->window)
         what = "window";
+    else if (wanted->flags & TCP_URG && wanted->urgent != got->urgent)
+        what = "urgent pointer";
     else if (wanted->ecn != ECN_ANY && wanted->ecn != got->ecn)
         what = "ECN";
-    else if (!wanted->any_options && !options_match(wanted, got))
+    else if (!wanted->any_options && !options_match(wanted, got, ts_tolerance))
         what = "options";
     if (what)
         snprintf(why, size, "%s differ%s", what, strcmp(what, "flags") == 0 ? "" : "s");

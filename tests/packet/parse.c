@@ -342,6 +342,12 @@ static bool event_parse(struct lex *lex, struct script *script)
 {
     if (script->count == SCRIPT_EVENTS_MAX)
         return lex_error(lex, "more than 1,024 events");
+    if (script->count == script->room) {
+        script->room = script->room ? script->room * 2 : 32;
+        script->events = realloc(script->events, script->room * sizeof *script->events);
+        if (!script->events)
+            abort();
+    }
     struct script_event *e = &script->events[script->count];
     memset(e, 0, sizeof *e);
     e->line = lex_line(lex);
@@ -362,9 +368,8 @@ bool script_parse(const char *text, size_t len, struct script *script)
     script->count = 0;
     script->tolerance_us = 4000;
     script->ip4 = script->ip6 = true;
-    script->events = calloc(SCRIPT_EVENTS_MAX, sizeof *script->events);
-    if (!script->events)
-        abort();
+    script->events = NULL;
+    script->room = 0;
     while (!lex_at_end(&lex)) {
         bool ok = lex.end - lex.at > 2 && memcmp(lex.at, "--", 2) == 0 ? setting_parse(&lex, script)
                                                                        : event_parse(&lex, script);

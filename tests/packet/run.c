@@ -3,6 +3,8 @@
  */
 #include "tests/packet/run.h"
 #include "tests/packet/calls.h"
+#include "tests/packet/expression.h"
+#include "tests/packet/knobs.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -11,7 +13,8 @@ struct run {
     const struct script_event *event;
     struct host host;
     struct calls calls;
-    const struct script_event *pending; /* a call that blocks */
+    const struct script_event *pending; /* a call that blocks ... */
+    int64_t pending_end;                /* ... until then */
     bool strict;
     bool failed;
     char *why;
@@ -42,15 +45,32 @@ static tg_ns host_time(int64_t us)
     return HOST_START + (tg_ns)us * TG_US;
 }
 
+static void pending_look(struct run *r);
+
+/* While a call blocks, it is asked after each timer: its end is due at a time of its own. */
 static void advance(struct run *r, tg_ns until, bool stop)
 {
-    const char *wrong = host_advance(&r->host, until, stop);
-    if (wrong)
-        fail(r, "tcp_check: %s", wrong);
-    calls_events(&r->calls);
+    do {
+        tg_ns next = until;
+        if (r->pending) {
+            next = timers_next(&r->host.wheel);
+            next = next > r->host.now ? next : r->host.now + TIMER_TICK;
+        }
+        const char *wrong = host_advance(&r->host, next < until ? next : until, stop);
+        if (wrong)
+            fail(r, "tcp_check: %s", wrong);
+        socks_events(&r->calls.socks);
+        pending_look(r);
+    } while (r->host.now < until && !r->failed && !(stop && r->host.first != r->host.end));
 }
 
 /* --- calls --------------------------------------------------------------------------------------------------- */
+
+static const char *error_name(int error)
+{
+    const char *name = error ? strerrorname_np(error) : "";
+    return name ? name : "?";
+}
 
 static bool result_wanted(const struct script_call *call, const struct call_result *got)
 {
@@ -58,7 +78,7 @@ static bool result_wanted(const struct script_call *call, const struct call_resu
         return true;
     if (call->result.number != got->value)
         return false;
-    return strcmp(call->error, got->error ? got->error : "") == 0;
+    return strcmp(call->error, error_name(got->error)) == 0;
 }
 
 /* getsockopt(fd, level, name, [value], [size]) and ioctl(fd, what, [value]). */
@@ -69,54 +89,55 @@ static bool out_wanted(const struct script_call *call, const struct call_result 
     if (!got->out[0] || at >= call->arg_count || strcmp(call->args[at].text, "...") == 0)
         return true;
     snprintf(text, sizeof text, "[%s]", got->out);
-    return strcmp(text, call->args[at].text) == 0;
+    return strcmp(text, call->args[at].text) == 0 || strcmp(got->out, call->args[at].text) == 0;
 }
 
 static void call_judge(struct run *r, const struct script_call *call, const struct call_result *got)
 {
     if (got->unknown)
-        fail(r, "%s(%s): this runner has no such call", call->name,
-             call->arg_count > 2 ? call->args[2].text : "");
+        fail(r, "%s: this runner does not know %.100s", call->name, got->unknown);
     else if (!result_wanted(call, got))
         fail(r, "%s returned %lld %s, wanted %lld %s", call->name, (long long)got->value,
-             got->error ? got->error : "", (long long)call->result.number, call->error);
+             error_name(got->error), (long long)call->result.number, call->error);
     else if (!out_wanted(call, got))
         fail(r, "%s gave %s", call->name, got->out);
+    else if (got->mismatch[0])
+        fail(r, "%s: %s", call->name, got->mismatch);
     else if (r->calls.wrong_byte)
         fail(r, "%s gave a byte that the peer did not send", call->name);
-}
-
-static bool call_blocks(const struct run *r, const struct script_call *call,
-                        const struct call_result *got)
-{
-    int64_t number = (call->arg_count ? call->args[0].number : 0) - CALLS_FD_FIRST;
-    return got->would_block && number >= 0 && number < CALLS_SOCKETS &&
-           !r->calls.sockets[number].nonblocking;
 }
 
 static void call_run(struct run *r, const struct script_event *e)
 {
     struct call_result got = calls_do(&r->calls, &e->call);
-    if (call_blocks(r, &e->call, &got)) {
+    if (got.would_block && !got.unknown) {
         if (!e->blocking)
             fail(r, "%s would block, and the script gives it no time", e->call.name);
+        if (r->pending)
+            fail(r, "two calls block at the same time");
         r->pending = e;
         return;
     }
     call_judge(r, &e->call, &got);
 }
 
-/* Has the call that blocks come to its end? */
+/* Has the call that blocks come to its end? At its time? */
 static void pending_look(struct run *r)
 {
     if (!r->pending || r->failed)
         return;
     struct call_result got = calls_do(&r->calls, &r->pending->call);
-    if (call_blocks(r, &r->pending->call, &got))
+    const struct script_event *current = r->event;
+    if (got.would_block)
         return;
     r->event = r->pending;
     r->pending = NULL;
     call_judge(r, &r->event->call, &got);
+    int64_t now = script_time(r), late = now - r->pending_end;
+    if (late > r->script->tolerance_us || -late > r->script->tolerance_us)
+        fail(r, "%s ended at %.6f, wanted %.6f", r->event->call.name, (double)now / 1e6,
+             (double)r->pending_end / 1e6);
+    r->event = current;
 }
 
 /* --- packets --------------------------------------------------------------------------------------------------- */
@@ -128,7 +149,7 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
     int64_t end = e->time_kind == TIME_ANY ? script_time(r) + 3600 * 1000000ll
                                            : late + r->script->tolerance_us;
     advance(r, host_time(end), true);
-    const struct host_packet *p = host_next(&r->host);
+    struct host_packet *p = host_next(&r->host);
     if (r->failed)
         return;
     if (!p) {
@@ -136,8 +157,10 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
         return;
     }
     int64_t at = (int64_t)((p->time - HOST_START) / TG_US);
+    packet_ts_relative(&r->host, &e->segment, &p->segment);
     segment_print(&p->segment, got, sizeof got);
-    if (!packet_matches(&e->segment, &p->segment, why, sizeof why))
+    if (!packet_matches(&e->segment, &p->segment, (unsigned)(r->script->tolerance_us / 1000), why,
+                        sizeof why))
         fail(r, "%s\n      wanted > %s\n      got    > %s  at %.6f", why, wanted, got,
              (double)at / 1e6);
     else if (e->time_kind != TIME_ANY && at < early - r->script->tolerance_us)
@@ -149,7 +172,7 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
 static void unexpected_refuse(struct run *r)
 {
     char got[700];
-    const struct host_packet *p = r->failed || !r->strict ? NULL : host_next(&r->host);
+    struct host_packet *p = r->failed || !r->strict ? NULL : host_next(&r->host);
     if (!p)
         return;
     segment_print(&p->segment, got, sizeof got);
@@ -158,15 +181,18 @@ static void unexpected_refuse(struct run *r)
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
 
-static void command_run(struct run *r, const char *text)
+static void code_run(struct run *r, const char *text)
 {
-    (void)r;
-    (void)text; /* never executed: a script must not reach the machine */
+    char why[500];
+    struct tcp_info info;
+    if (tcp_get_info(r->host.tcp, socks_connection(&r->calls.socks), &info) != TG_OK)
+        fail(r, "there is no connection to ask");
+    else if (!expression_check(&info, text, why, sizeof why))
+        fail(r, "%s", why);
 }
 
 static void event_do(struct run *r, const struct script_event *e)
 {
-    char why[500];
     switch (e->kind) {
     case EVENT_IN:
         unexpected_refuse(r);
@@ -180,16 +206,14 @@ static void event_do(struct run *r, const struct script_event *e)
         call_run(r, e);
         break;
     case EVENT_CODE:
-        if (!expression_check(&r->calls, e->text, why, sizeof why))
-            fail(r, "%s", why);
+        code_run(r, e->text);
         break;
-    case EVENT_COMMAND:
-        command_run(r, e->text);
+    case EVENT_COMMAND: /* never executed: a script must not reach the machine; run_knobs has read it */
+    case EVENT_OUT:     /* has its own way */
         break;
-    case EVENT_OUT:
-        break; /* has its own way */
     }
-    advance(r, r->host.now, false);
+    if (!r->failed)
+        advance(r, r->host.now, false);
 }
 
 static void event_run(struct run *r, const struct script_event *e, int64_t *previous)
@@ -208,15 +232,12 @@ static void event_run(struct run *r, const struct script_event *e, int64_t *prev
     } else {
         if (e->time_kind != TIME_ANY)
             advance(r, host_time(early), false);
+        if (e->blocking)
+            r->pending_end = base + e->time_end_us;
         event_do(r, e);
         *previous = e->time_kind == TIME_ANY ? script_time(r) : early;
     }
     pending_look(r);
-}
-
-static void knobs_read(struct run *r)
-{
-    (void)r;
 }
 
 bool script_run(struct script *script, bool ip6, bool strict, char *why, size_t size)
@@ -229,9 +250,15 @@ bool script_run(struct script *script, bool ip6, bool strict, char *why, size_t 
     r->why = why;
     r->why_size = size;
     r->event = script->events;
+    if (script->count == 0) {
+        snprintf(why, size, "%s: no event", script->path);
+        return false;
+    }
     int64_t previous = 0;
     host_defaults(&r->host, ip6);
-    knobs_read(r);
+    for (unsigned i = 0; i < script->count; i++)
+        if (script->events[i].kind == EVENT_COMMAND)
+            knobs_read(&r->host, script->events[i].text, script->verbose ? script->path : NULL);
     if (!host_open(&r->host)) {
         fail(r, "the stack refuses its configuration");
         return false;
@@ -239,6 +266,8 @@ bool script_run(struct script *script, bool ip6, bool strict, char *why, size_t 
     calls_init(&r->calls, &r->host);
     for (unsigned i = 0; i < script->count && !r->failed; i++)
         event_run(r, &script->events[i], &previous);
+    if (r->pending && !r->failed)
+        advance(r, host_time(r->pending_end + script->tolerance_us), false);
     if (r->pending && !r->failed) {
         r->event = r->pending;
         fail(r, "%s blocks at the end of the script", r->pending->call.name);

@@ -79,9 +79,10 @@ struct script_event {
 struct script {
     const char *path;
     struct script_event *events;
-    unsigned count;
+    unsigned count, room;
     int64_t tolerance_us;
     bool ip4, ip6;   /* families that the script is for */
+    bool verbose;    /* say which settings mean nothing here */
     char error[300]; /* of the parser: "line:column: what" */
 };
 
