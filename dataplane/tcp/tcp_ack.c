@@ -2,7 +2,7 @@
  * What an acceptable ACK changes: the send queue, the send window, the round-trip time (RFC 9293
  * s3.10.7.4 fifth; RFC 6298). Called by tcp_in for synchronised states; hands congestion to tcp_loss.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_congestion.h"
 
 #define RTT_MS_MAX 600000u /* an older echo is no measurement */
 
@@ -120,6 +120,7 @@ static void rtt_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_ack_
     if (news->sent_ns && !news->resent) {
         tcp_min_rtt_sample(pcb, now - news->sent_ns, now);
         tcp_rtt_sample(tcp, pcb, now - news->sent_ns);
+        tcp_hystart_sample(pcb, now - news->sent_ns);
         return;
     }
     uint32_t ms = tcp_timestamp(pcb->ts_offset, now) - news->echo;

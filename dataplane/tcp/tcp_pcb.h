@@ -172,6 +172,17 @@ struct tcp_tune {
     tg_ns round_ns;           /* least time in which a window has arrived */
 };
 
+/* HyStart++ (tcp_hystart.c); names of RFC 9406. */
+enum tcp_hystart_phase { TCP_HYSTART_OFF, TCP_HYSTART_SLOW_START, TCP_HYSTART_CONSERVATIVE };
+struct tcp_hystart {
+    tg_ns last_min, current_min; /* least round trip of the last and of this round; 0: none */
+    tg_ns baseline_min;          /* of the round that led into conservative slow start */
+    uint32_t window_end;         /* the round is over when this is acknowledged */
+    uint16_t samples;
+    uint8_t css_rounds;
+    uint8_t phase; /* enum tcp_hystart_phase */
+};
+
 /* The other part: what a connection needs while something moves on it: queues, deadlines, recovery. An idle
  * one gives it up when others need it (tcp_sleep) and gets a fresh one with the next segment or write
  * (tcp_wake), as if it had been idle for longer than its timeout (RFC 5681 s4.1). */
@@ -219,6 +230,7 @@ struct tcp_active {
     tg_ns heard_ns;      /* last acceptable segment of the peer */
     tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
     uint64_t cc[6];      /* private to the congestion control */
+    struct tcp_hystart hystart;
 
     /* time */
     struct tcp_pcb *pcb; /* whose it is */
