@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The TCP stack alone, in memory, one core, no TLS: tcp_bench ROW [ARGUMENT]. Prints one JSON object. Rates are what our
- * side alone could do: its cycles only (parse, tcp, application, output), not those that make and read the peer's frames.
+ * side alone could do: its cycles only (parse, tcp, application, output), not those that make and read the peer's frames;
+ * of the median slice (samples.h).
  *
  *   exchange FLOWS     request of 64 bytes, answer of 100, on random ones of FLOWS connections (active parts: at most 65,536)
  *   connect            connect, request, answer, close by us
@@ -9,17 +10,19 @@
  *   flood              exchange on 1,000 flows, SYNs of strangers in between
  */
 #include "tcp/tcp_internal.h"
+#include "tests/bench/samples.h"
 #include "tests/bench/tcp_node.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ACTIVE   65536u
-#define REQUEST  64u
-#define ANSWER   100u
-#define BURST    32u
-#define OUT_MAX  512u
-#define PEER_ISS 1000u
-#define WINDOW   0xffffu
+#define ACTIVE       65536u
+#define REQUEST      64u
+#define ANSWER       100u
+#define BURST        32u
+#define OUT_MAX      512u
+#define PEER_ISS     1000u
+#define WINDOW       0xffffu
+#define SLICE_ROUNDS 32u
 
 struct flow {
     uint32_t seq, ack; /* of the peer's next segment */
@@ -33,12 +36,24 @@ struct bench {
     struct prng rng;
     double hertz;
     uint64_t events;
+    struct samples samples; /* nanoseconds an operation, by slices */
 };
 
 static void die(const char *what)
 {
     fprintf(stderr, "tcp_bench: %s\n", what);
     exit(1);
+}
+
+/* A slice begins; it has ended, after so many operations. */
+static void slice_begin(struct bench *b)
+{
+    b->node.cycles = 0;
+}
+
+static void slice_end(struct bench *b, double operations)
+{
+    samples_add(&b->samples, (double)b->node.cycles / b->hertz * 1e9 / operations);
 }
 
 /* --- applications ------------------------------------------------------------------------------------ */
@@ -218,13 +233,14 @@ static void row_exchange(uint32_t flows)
     bench_open(&b, flows, flows + 1024, 1024);
     connections_open(&b);
     exchanges(&b, 2000, 0); /* warm */
-    b.node.cycles = 0;
-    uint64_t done = exchanges(&b, 30000, 0);
-    if (done != 30000ull * BURST)
-        die("answers are missing");
-    double seconds = (double)b.node.cycles / b.hertz;
-    printf("{\"flows\": %u, \"exchanges_per_second\": %.0f, \"ns\": %.1f}\n", flows,
-           (double)done / seconds, seconds * 1e9 / (double)done);
+    for (unsigned i = 0; i < 1000; i++) {
+        slice_begin(&b);
+        if (exchanges(&b, SLICE_ROUNDS, 0) != SLICE_ROUNDS * BURST)
+            die("answers are missing");
+        slice_end(&b, SLICE_ROUNDS * BURST);
+    }
+    double ns = samples_median(&b.samples);
+    printf("{\"flows\": %u, \"exchanges_per_second\": %.0f, \"ns\": %.1f}\n", flows, 1e9 / ns, ns);
 }
 
 static void connect_round(struct bench *b, uint32_t first)
@@ -262,15 +278,16 @@ static void row_connect(void)
     bench_open(&b, flows, 65536, 262144);
     for (uint32_t i = 0; i < 65536; i += BURST)
         connect_round(&b, i);
-    b.node.cycles = 0;
-    const uint32_t first = 65536, rounds = (flows - first) / BURST;
-    for (uint32_t i = 0; i < rounds; i++)
-        connect_round(&b, first + i * BURST);
+    for (uint32_t i = 65536; i < flows; i += BURST * 16) {
+        slice_begin(&b);
+        for (uint32_t k = 0; k < 16; k++)
+            connect_round(&b, i + k * BURST);
+        slice_end(&b, 16 * BURST);
+    }
     if (b.node.stats.value[TG_C_tcp_time_wait] != flows)
         die("not every connection has ended in TIME-WAIT");
-    double seconds = (double)b.node.cycles / b.hertz, done = (double)rounds * BURST;
-    printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", done / seconds,
-           seconds * 1e9 / done);
+    double ns = samples_median(&b.samples);
+    printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", 1e9 / ns, ns);
 }
 
 struct bulk {
@@ -323,37 +340,48 @@ static void bulk_open(node_app *app)
     turn(b, burst, 1, app);
 }
 
-/* The peer acknowledges every second segment, as a receiver without aggregation does. */
+/* The peer acknowledges what has left, every second segment by an ACK of its own, as a receiver without aggregation
+ * does. Returns payload bytes. */
+static uint64_t bulk_acknowledge(struct bench *b, struct buf *out[], unsigned sent)
+{
+    uint64_t acked = 0;
+    for (unsigned i = 0; i < sent;) {
+        struct buf *burst[BURST], *more[OUT_MAX];
+        unsigned n = 0;
+        for (; n < BURST && i < sent; n++) {
+            acked += answer_read(b, out[i++]);
+            if (i < sent)
+                acked += answer_read(b, out[i++]);
+            struct node_segment ack = segment(b, 0, TCP_ACK, 0);
+            burst[n] = node_frame(&b->node, &ack);
+        }
+        unsigned extra = node_turn(&b->node, burst, n, NULL, NULL, more, OUT_MAX);
+        for (unsigned k = 0; k < extra; k++)
+            acked += answer_read(b, more[k]);
+    }
+    return acked;
+}
+
+/* Gbit/s from nanoseconds a byte. */
+static double gbit(struct samples *samples)
+{
+    return 8 / samples_median(samples);
+}
+
 static double bulk_send(void)
 {
     struct bench *b = &bulk.bench;
-    uint64_t acked = 0;
     bulk_open(app_source);
-    for (unsigned r = 0; r < 60000; r++) {
-        struct buf *out[OUT_MAX], *burst[BURST];
-        if (r == 5000)
-            b->node.cycles = acked = 0;
-        unsigned n = 0;
-        struct node_segment ack = segment(b, 0, TCP_ACK, 0);
-        burst[n++] = node_frame(&b->node, &ack);
-        unsigned sent = node_turn(&b->node, burst, n, app_source, NULL, out, OUT_MAX);
-        for (unsigned i = 0;
-             i < sent;) { /* every second one is acknowledged by a segment of its own */
-            for (n = 0; n < BURST - 1 && i < sent; n++) {
-                acked += answer_read(b, out[i++]);
-                if (i < sent)
-                    acked += answer_read(b, out[i++]);
-                struct node_segment a = segment(b, 0, TCP_ACK, 0);
-                burst[n] = node_frame(&b->node, &a);
-            }
-            struct buf *more[OUT_MAX];
-            unsigned extra = node_turn(&b->node, burst, n, NULL, NULL, more, OUT_MAX);
-            for (unsigned k = 0; k < extra; k++)
-                acked += answer_read(b, more[k]);
-        }
+    for (unsigned r = 0; r < 20000; r++) {
+        struct buf *out[OUT_MAX];
+        slice_begin(b);
+        unsigned sent = node_turn(&b->node, NULL, 0, app_source, NULL, out, OUT_MAX);
+        uint64_t acked = bulk_acknowledge(b, out, sent);
+        if (acked && r >= 1000)
+            slice_end(b, (double)acked);
         b->node.now += 200 * TG_US;
     }
-    return (double)acked * 8 / ((double)b->node.cycles / b->hertz) / 1e9;
+    return gbit(&b->samples);
 }
 
 static double bulk_receive(void)
@@ -362,19 +390,19 @@ static double bulk_receive(void)
     bulk_open(app_sink);
     for (unsigned r = 0; r < 60000; r++) {
         struct buf *burst[BURST];
-        if (r == 5000)
-            b->node.cycles = bulk.received = 0;
+        slice_begin(b);
         for (unsigned i = 0; i < BURST; i++) {
             struct node_segment s = segment(b, 0, TCP_ACK, 1448);
             burst[i] = node_frame(&b->node, &s);
             b->flows[0].seq += 1448;
         }
         turn(b, burst, BURST, app_sink);
+        slice_end(b, BURST * 1448);
         b->node.now += 20 * TG_US;
     }
-    if (bulk.received < 50000ull * BURST * 1448)
+    if (bulk.received < 60000ull * BURST * 1448)
         die("bytes were not received");
-    return (double)bulk.received * 8 / ((double)b->node.cycles / b->hertz) / 1e9;
+    return gbit(&b->samples);
 }
 
 static void row_bulk(void)
@@ -397,16 +425,20 @@ static double lookup_ns(struct bench *b)
         tuples[i] = node_tuple(&b->node, flow);
         hashes[i] = b->flows[flow].hash;
     }
-    node_begin(&b->node);
-    b->node.cycles = 0;
-    for (uint32_t r = 0; r < ROUNDS; r++)
+    for (uint32_t r = 0; r < ROUNDS; r++) {
+        if (r % SLICE_ROUNDS == 0)
+            slice_begin(b);
+        node_begin(&b->node);
         tcp_lookup_burst(b->node.tcp, tuples + r * BURST, hashes + r * BURST, found + r * BURST,
                          BURST);
-    node_end(&b->node);
+        node_end(&b->node);
+        if (r % SLICE_ROUNDS == SLICE_ROUNDS - 1)
+            slice_end(b, SLICE_ROUNDS * BURST);
+    }
     for (uint32_t i = 0; i < ROUNDS * BURST; i++)
         if (found[i] == FLOW_TABLE_NONE)
             die("a connection was not found");
-    return (double)b->node.cycles / b->hertz * 1e9 / (ROUNDS * (double)BURST);
+    return samples_median(&b->samples);
 }
 
 static void row_idle(uint32_t flows)
@@ -421,28 +453,27 @@ static void row_idle(uint32_t flows)
            (double)(after - before) / flows, (double)(after - before) / 1e9, lookup);
 }
 
+/* What an exchange costs with a flood beside it, and without, side by side. */
 static void row_flood(void)
 {
     static struct bench b;
+    static struct samples quiet, flooded;
     bench_open(&b, 1000, 100000, 1024);
     connections_open(&b);
     exchanges(&b, 2000, 0);
-    double quiet = 0, flooded = 0;
     uint64_t before = b.node.pool.in_use;
-    for (unsigned i = 0; i < 5; i++) { /* side by side */
-        b.node.cycles = 0;
-        if (exchanges(&b, 4000, 0) != 4000ull * BURST)
+    for (unsigned i = 0; i < 2000; i++) {
+        b.samples.count = 0;
+        slice_begin(&b);
+        if (exchanges(&b, SLICE_ROUNDS, i & 1 ? BURST : 0) != SLICE_ROUNDS * BURST)
             die("answers are missing");
-        quiet += (double)b.node.cycles;
-        b.node.cycles = 0;
-        if (exchanges(&b, 4000, BURST) != 4000ull * BURST)
-            die("answers are missing under the flood");
-        flooded += (double)b.node.cycles;
+        slice_end(&b, SLICE_ROUNDS * BURST);
+        samples_add(i & 1 ? &flooded : &quiet, b.samples.value[0]);
     }
-    double exchange_ns = quiet / b.hertz * 1e9 / (20000.0 * BURST);
-    double syn_ns = (flooded - quiet) / b.hertz * 1e9 / (20000.0 * BURST);
+    double exchange_ns = samples_median(&quiet), both_ns = samples_median(&flooded);
     printf("{\"exchange_ns\": %.1f, \"syn_ns\": %.1f, \"cookies\": %llu, \"frames_kept\": %lld}\n",
-           exchange_ns, syn_ns, (unsigned long long)b.node.stats.value[TG_C_tcp_syn_cookies_sent],
+           exchange_ns, both_ns - exchange_ns,
+           (unsigned long long)b.node.stats.value[TG_C_tcp_syn_cookies_sent],
            (long long)(b.node.pool.in_use - before));
 }
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""tcp.*: the stack in memory, on one processor, without TLS; the figure is that of the median slice of half a
+millisecond. "Own side": only our stack's cycles count, the peer is a generator (tcp_bench). "Both ends": two whole
+stacks on one core, wire included (tcp_pair), beside Linux with both ends in one process over loopback (tcp_peer). Where
+Linux cannot do the same, the peer column holds the goal or our own other figure."""
+import json
+import os
+import platform
+import subprocess
+
+from measure import BUILD, median, say
+
+ROUNDS, SECONDS, CPU = 3, 2, "1"
+FLOWS = 10_000_000
+CONNECTIONS = {"exchange": 64, "connect": 64, "bulk": 1}
+FLOOD = 200_000  # SYNs a second
+
+
+def program(name, *words):
+    out = subprocess.run(["taskset", "-c", CPU, os.path.join(BUILD, "tests/bench", name), *map(str, words)],
+                         capture_output=True, text=True)
+    if out.returncode:
+        raise SystemExit(f"bench: {name} {' '.join(map(str, words))}: {out.stdout}{out.stderr}")
+    return json.loads(out.stdout)
+
+
+def round_of_all():
+    """Everything but what needs ten million connections, once, ours and Linux's in turn."""
+    figures = {"exchange": program("tcp_bench", "exchange", 1000)["exchanges_per_second"],
+               "connect": program("tcp_bench", "connect")["connections_per_second"],
+               "flood": program("tcp_bench", "flood"), "bulk": program("tcp_bench", "bulk")}
+    for mode, connections in CONNECTIONS.items():
+        figures[mode, "both"] = program("tcp_pair", mode, connections, SECONDS, CPU, 1)["both"]
+        figures[mode, "linux"] = program("tcp_peer", mode, connections, SECONDS, CPU)["both"]
+    return figures
+
+
+def crowd(rows, thousand):
+    """The rows of ten million connections. 2.1 GB of memory, half a minute each."""
+    idle = program("tcp_bench", "idle", FLOWS)
+    linux = program("tcp_peer", "idle", 9000)["bytes"]
+    say(f"  {FLOWS} connections: {idle['gigabytes']:.3f} GB, {idle['bytes']:.1f} B each (Linux {linux:.0f}), "
+        f"look-up {idle['lookup_ns']:.1f} ns")
+    rows.add("tcp.lookup_10m", idle["lookup_ns"], "ns", "goal", "issue 5", 30, True)
+    rows.add("tcp.idle_bytes", idle["bytes"], "B/connection", "Linux", platform.release(), linux, True)
+    rows.add("tcp.idle_10m", idle["gigabytes"], "GB", "goal", "issue 5", 2.6, True)
+    many = program("tcp_bench", "exchange", FLOWS)["exchanges_per_second"]
+    rows.add("tcp.exchange_10m", many / 1e6, "M/s own side", "ours", "1,000 flows", thousand / 1e6, False)
+
+
+def run(rows):
+    say(f"tcp: {ROUNDS} rounds")
+    rounds = []
+    for i in range(ROUNDS):
+        rounds.append(round_of_all())
+        r = rounds[-1]
+        say(f"  round {i + 1}: own side: exchange {r['exchange'] / 1e6:.2f} M/s, connect {r['connect'] / 1e6:.2f} M/s, "
+            f"bulk {r['bulk']['send_gbit']:.1f} out {r['bulk']['receive_gbit']:.1f} in Gbit/s, a SYN "
+            f"{r['flood']['syn_ns']:.0f} ns; both ends, ours and Linux: "
+            + ", ".join(f"{m} {r[m, 'both']:.3g} {r[m, 'linux']:.3g}" for m in CONNECTIONS))
+    value = {key: median([r[key] for r in rounds]) for key in rounds[0] if key not in ("bulk", "flood")}
+    for mode, name, unit, scale in (("exchange", "exchange", "M/s", 1e6), ("connect", "connect_close", "M/s", 1e6),
+                                    ("bulk", "bulk", "Gbit/s", 1e9 / 8)):
+        rows.add(f"tcp.{name}", value[mode, "both"] / scale, f"{unit} both ends", "Linux", platform.release(),
+                 value[mode, "linux"] / scale, False)
+    rows.add("tcp.exchange_own", value["exchange"] / 1e6, "M/s own side", "goal", "issue 5", 1.5, False)
+    rows.add("tcp.connect_close_own", value["connect"] / 1e6, "M/s own side", "goal", "issue 5", 0.4, False)
+    for way in ("send", "receive"):
+        rows.add(f"tcp.bulk_{way}", median([r["bulk"][way + "_gbit"] for r in rounds]), "Gbit/s own side", "goal",
+                 "issue 5", 40, False)
+    # A core that has no idle time loses what the SYNs take: the rest answers requests.
+    kept = 100 * (1 - FLOOD * median([r["flood"]["syn_ns"] for r in rounds]) / 1e9)
+    if any(r["flood"]["frames_kept"] > 0 for r in rounds):
+        raise SystemExit("bench: the flood holds frames")
+    rows.add("tcp.synflood_goodput", kept, f"% at {FLOOD // 1000}K SYN/s", "goal", "issue 5", 90, False)
+    crowd(rows, value["exchange"])
