@@ -108,6 +108,8 @@ static void endpoint_read(struct endpoint *ep, tg_ns now)
         uint32_t before = tcp_unread(ep->host->tcp, ep->handle);
         uint32_t got = plan->read == READ_PEEK ? endpoint_read_peek(ep, plan->read_chunk)
                                                : endpoint_read_take(ep, plan->read_chunk);
+        if (got)
+            endpoint_note(ep, "read(@, ..., %u) = %u", got, got);
         if (got == 0) { /* a split needs a buffer, and there is none */
             endpoint_later(ep, now + RETRY);
             return;
@@ -207,6 +209,7 @@ static void endpoint_write(struct endpoint *ep, tg_ns now)
         if (plan->cork && ep->written % 3 == 0) {
             ep->corked = !ep->corked;
             tcp_cork(ep->host->tcp, ep->handle, ep->corked);
+            endpoint_note(ep, "setsockopt(@, SOL_TCP, TCP_CORK, [%d], 4) = 0", ep->corked);
         }
         size_t n = left < plan->write_chunk ? (size_t)left : plan->write_chunk;
         size_t wrote = endpoint_write_some(ep, n, now);
@@ -215,11 +218,25 @@ static void endpoint_write(struct endpoint *ep, tg_ns now)
         if (wrote == 0)
             return;
         ep->written += wrote;
+        endpoint_note(ep, "write(@, ..., %zu) = %zu", wrote, wrote);
         ep->write_next = now + plan->write_pause;
     }
 }
 
 /* --- ending ---------------------------------------------------------------------------------------------- */
+
+static void endpoint_close(struct endpoint *ep)
+{
+    tcp_close(ep->host->tcp, ep->handle);
+    endpoint_note(ep, "close(@) = 0");
+}
+
+static void endpoint_abort(struct endpoint *ep)
+{
+    tcp_abort(ep->host->tcp, ep->handle);
+    endpoint_note(ep, "setsockopt(@, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, 8) = 0");
+    endpoint_note(ep, "close(@) = 0");
+}
 
 /* True when this side has just ended the connection against the other's will. */
 static bool endpoint_cut(struct endpoint *ep)
@@ -228,9 +245,9 @@ static bool endpoint_cut(struct endpoint *ep)
     if (plan->ender != ep->side || ep->written + ep->read < plan->end_after)
         return false;
     if (plan->ending == END_ABORT)
-        tcp_abort(ep->host->tcp, ep->handle);
+        endpoint_abort(ep);
     else if (plan->ending == END_EARLY)
-        tcp_close(ep->host->tcp, ep->handle);
+        endpoint_close(ep);
     else
         return false;
     endpoint_finish(ep, true);
@@ -245,12 +262,14 @@ static void endpoint_end(struct endpoint *ep)
     if (ep->corked) {
         ep->corked = false;
         tcp_cork(ep->host->tcp, ep->handle, false);
+        endpoint_note(ep, "setsockopt(@, SOL_TCP, TCP_CORK, [0], 4) = 0");
     }
     if (ep->at_end && plan->close) {
-        tcp_close(ep->host->tcp, ep->handle);
+        endpoint_close(ep);
         endpoint_finish(ep, false);
     } else if (!ep->shut) {
         tcp_shutdown(ep->host->tcp, ep->handle);
+        endpoint_note(ep, "shutdown(@, SHUT_WR) = 0");
         ep->shut = true;
     }
 }
@@ -278,6 +297,8 @@ static void endpoint_closed(struct endpoint *ep, enum tg_err error)
         /* A reset after everything is through: the peer's TIME-WAIT was over before our FIN's ACK. */
         if (!whole || (error != TG_END && error != TG_RESET))
             endpoint_fail(ep, tg_err_text(error), ep->written, ep->read);
+        break;
+    case END_NONE:
         break;
     case END_REFUSED:
         if (error != TG_RESET)
@@ -311,6 +332,6 @@ void endpoint_abandon(struct endpoint *ep)
 {
     if (!ep->open)
         return;
-    tcp_abort(ep->host->tcp, ep->handle);
+    endpoint_abort(ep);
     endpoint_finish(ep, true);
 }

@@ -16,6 +16,7 @@ enum ending {
     END_ABORT,   /* one side resets in mid-stream */
     END_EARLY,   /* one side closes in mid-stream: no more reading */
     END_REFUSED, /* nobody listens */
+    END_NONE,    /* it is never opened */
 };
 
 /* What one side does. */
@@ -72,6 +73,10 @@ void endpoint_init(struct endpoint *ep, struct host *host, const struct connecti
 void endpoint_pump(struct endpoint *ep, tg_ns now);
 /* An event of tcp for this endpoint. */
 void endpoint_event(struct endpoint *ep, const struct tcp_event *event, tg_ns now);
+/* Note a call for the run's capture, if there is one. */
+#define endpoint_note(ep, ...)                                                                     \
+    capture_call((ep)->host->node.sim->capture, (ep)->host->node.sim->now, (ep)->host->port,       \
+                 (ep)->plan->number, __VA_ARGS__)
 /* Reset, because the other side is gone for good. */
 void endpoint_abandon(struct endpoint *ep);
 

@@ -3,7 +3,6 @@
  */
 #include "tests/sim/fault.h"
 #include <stdio.h>
-#include <stdlib.h>
 
 static bool listed(const struct sim_faults *faults, fault_id id)
 {
@@ -18,16 +17,6 @@ static bool listed(const struct sim_faults *faults, fault_id id)
     return low < faults->only_count && faults->only[low] == id;
 }
 
-static void note(struct sim_faults *faults, fault_id id)
-{
-    if (faults->seen_count == faults->seen_cap) {
-        faults->seen_cap = faults->seen_cap ? 2 * faults->seen_cap : 256;
-        faults->seen = realloc(faults->seen, faults->seen_cap * sizeof *faults->seen);
-        tg_assert(faults->seen);
-    }
-    faults->seen[faults->seen_count++] = id;
-}
-
 bool fault_happens(struct sim_faults *faults, enum sim_fault_kind kind, unsigned place,
                    uint64_t number)
 {
@@ -35,16 +24,9 @@ bool fault_happens(struct sim_faults *faults, enum sim_fault_kind kind, unsigned
     if (faults->limited && !listed(faults, id))
         return false;
     faults->counts[kind]++;
-    if (faults->record)
-        note(faults, id);
+    if (faults->seen_count < faults->seen_cap)
+        faults->seen[faults->seen_count++] = id;
     return true;
-}
-
-void faults_free(struct sim_faults *faults)
-{
-    free(faults->seen);
-    faults->seen = NULL;
-    faults->seen_count = faults->seen_cap = 0;
 }
 
 const char *fault_name(enum sim_fault_kind kind)

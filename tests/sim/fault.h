@@ -53,8 +53,7 @@ struct sim_faults {
     const fault_id *only; /* sorted; with `limited` nothing else happens */
     size_t only_count;
     bool limited;
-    bool record; /* into seen[] */
-    fault_id *seen;
+    fault_id *seen; /* NULL, or room for what happens, in order; the caller's */
     size_t seen_count, seen_cap;
     uint64_t counts[FAULT_KINDS];
 };
@@ -66,7 +65,6 @@ static inline fault_id fault_make(enum sim_fault_kind kind, unsigned place, uint
 /* True: let it happen. Counted and recorded. */
 bool fault_happens(struct sim_faults *faults, enum sim_fault_kind kind, unsigned place,
                    uint64_t number);
-void faults_free(struct sim_faults *faults);
 /* "loss 0>1 #17"; returns out. */
 const char *fault_text(fault_id id, char out[64]);
 const char *fault_name(enum sim_fault_kind kind);

@@ -2,6 +2,7 @@
  * tidegate-sim: runs seeds. Each seed runs twice and must give the same digest. A failing seed prints
  * what is wrong and the command that repeats it; the last line counts.
  */
+#include "tests/sim/minimise.h"
 #include "tests/sim/run.h"
 #include <getopt.h>
 #include <malloc.h>
@@ -10,11 +11,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MINIMISE_SECONDS 30.0 /* real, for each failure */
+
 /* Without forwarding every connection must break, else the fleet's scenario proves nothing. */
 static bool run_control(void)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
-        struct sim_result result = run_scenario(scenario_fleet_alone, seed, NULL, false, false);
+        struct sim_result result =
+            run_scenario(scenario_fleet_alone, seed, NULL, NULL, false, false);
         if (!result.failed)
             continue;
         printf("control: FAIL seed %llu: %s\n", (unsigned long long)seed, result.failure);
@@ -27,11 +31,37 @@ static bool run_control(void)
 static bool run_selftest(void)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct sim_result result = run_scenario(scenario_tcp_forged, seed, NULL, false, false);
+        struct sim_result result =
+            run_scenario(scenario_tcp_forged, seed, NULL, NULL, false, false);
         if (result.failed && strstr(result.failure, "wrong byte"))
             return true;
     }
     printf("selftest: FAIL 20 runs with forged payload went unnoticed\n");
+    return false;
+}
+
+/* The minimiser must find, among hundreds of decisions, the one forged frame and the connection that it hit. */
+static bool run_minimiser_test(void)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct minimised m;
+        if (!minimise(scenario_tcp_forged, seed, MINIMISE_SECONDS, "/tmp", &m) ||
+            !strstr(m.failure, "wrong byte") || m.before < 100) {
+            free(m.needed);
+            continue;
+        }
+        unsigned forged = 0;
+        for (size_t i = 0; i < m.after; i++)
+            forged += m.needed[i] >> 56 == FAULT_FORGE;
+        bool good = m.after <= 8 && forged == 1 && m.pcap[0] && m.script[0];
+        minimised_say(seed, &m);
+        if (!good)
+            printf("selftest: FAIL the minimiser left %zu decisions, %u of them forged\n", m.after,
+                   forged);
+        free(m.needed);
+        return good;
+    }
+    printf("selftest: FAIL no run with forged payload to minimise\n");
     return false;
 }
 
@@ -61,6 +91,21 @@ static uint64_t number_of(const char *text, const char *program)
     if (*end || end == text)
         usage(program);
     return n;
+}
+
+/* The first failures are made small. */
+static void explain(const struct run_options *o, const struct run_totals *totals)
+{
+    for (unsigned i = 0; i < totals->failed && i < TG_ARRAY_LEN(totals->failures); i++) {
+        struct minimised m;
+        uint64_t seed = totals->failures[i];
+        unsigned scenario = run_scenario_of(o, seed);
+        if (minimise(run_scenario_function(scenario), seed, MINIMISE_SECONDS, "/tmp", &m))
+            minimised_say(seed, &m);
+        else
+            printf("    seed %llu does not fail again\n", (unsigned long long)seed);
+        free(m.needed);
+    }
 }
 
 struct options {
@@ -164,9 +209,11 @@ int main(int argc, char **argv)
     double took = seconds() - start;
     if (o.run.count)
         say_totals(&o.run, &totals, took);
+    explain(&o.run, &totals);
     if (o.selftest) {
         run_selftest() ? totals.passed++ : totals.failed++;
         run_control() ? totals.passed++ : totals.failed++;
+        run_minimiser_test() ? totals.passed++ : totals.failed++;
     }
     printf("%llu passed, %llu failed\n", (unsigned long long)totals.passed,
            (unsigned long long)totals.failed);

@@ -51,11 +51,14 @@ static void say_run(const struct sim *sim, const struct sim_result *result)
 }
 
 struct sim_result run_scenario(sim_scenario *run, uint64_t seed, struct sim_faults *faults,
-                               bool verbose, bool trace)
+                               struct capture *capture, bool verbose, bool trace)
 {
     struct sim sim;
     sim_init(&sim, seed, verbose);
     sim.trace = trace;
+    sim.capture = capture;
+    if (capture)
+        capture->start = sim.start;
     if (faults)
         sim.faults = *faults;
     run(&sim);
@@ -68,10 +71,8 @@ struct sim_result run_scenario(sim_scenario *run, uint64_t seed, struct sim_faul
     memcpy(result.failure, sim.failure, sizeof result.failure);
     if (verbose)
         say_run(&sim, &result);
-    if (faults) { /* the list is the caller's now */
+    if (faults)
         *faults = sim.faults;
-        sim.faults.seen = NULL;
-    }
     sim_free(&sim);
     return result;
 }
@@ -83,8 +84,9 @@ void run_seed(const struct run_options *options, uint64_t seed, struct run_slot 
     if (options->verbose)
         printf("seed %llu: scenario %s\n", (unsigned long long)seed,
                scenarios[slot->scenario].name);
-    struct sim_result first = run_scenario(run, seed, NULL, options->verbose, options->trace);
-    struct sim_result second = options->once ? first : run_scenario(run, seed, NULL, false, false);
+    struct sim_result first = run_scenario(run, seed, NULL, NULL, options->verbose, options->trace);
+    struct sim_result second =
+        options->once ? first : run_scenario(run, seed, NULL, NULL, false, false);
     bool same = first.digest == second.digest && first.virtual_time == second.virtual_time;
     slot->digest = first.digest;
     slot->virtual_time = first.virtual_time + (options->once ? 0 : second.virtual_time);

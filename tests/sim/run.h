@@ -31,15 +31,16 @@ struct run_totals {
     tg_ns virtual_time; /* of all runs together */
     uint64_t frames;
     uint64_t faults[FAULT_KINDS];
+    uint64_t failures[3]; /* the first seeds that failed */
 };
 
 unsigned run_scenario_count(void);
 const char *run_scenario_name(unsigned scenario);
 /* Which scenario a seed plays. */
 unsigned run_scenario_of(const struct run_options *options, uint64_t seed);
-/* Run a function once with these faults (NULL: all); the seen ones go to faults->seen if it records. */
+/* Run a function once with these faults (NULL: all), into a capture (NULL: none). */
 struct sim_result run_scenario(sim_scenario *run, uint64_t seed, struct sim_faults *faults,
-                               bool verbose, bool trace);
+                               struct capture *capture, bool verbose, bool trace);
 sim_scenario *run_scenario_function(unsigned scenario);
 /* One seed, twice unless options->once. */
 void run_seed(const struct run_options *options, uint64_t seed, struct run_slot *slot);

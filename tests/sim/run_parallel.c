@@ -40,6 +40,8 @@ static void tell(struct crew *crew, uint64_t index)
     if (slot->state == RUN_PASSED) {
         crew->totals.passed++;
     } else {
+        if (crew->totals.failed < TG_ARRAY_LEN(crew->totals.failures))
+            crew->totals.failures[crew->totals.failed] = seed;
         crew->totals.failed++;
         printf("seed %llu: FAIL %s\n"
                "    repeat with: tidegate-sim --scenario %s --seed %llu --verbose\n",

@@ -19,7 +19,6 @@ void sim_free(struct sim *sim)
     for (unsigned i = 0; i < sim->heap_count; i++)
         free(sim->heap[i].bytes);
     free(sim->heap);
-    faults_free(&sim->faults);
     sim->heap = NULL;
     sim->heap_count = 0;
 }
@@ -113,6 +112,7 @@ void sim_transmit(struct sim *sim, unsigned port, struct span frame)
         return;
     }
     sim->counts.sent++;
+    capture_frame(sim->capture, sim->now, CAPTURE_OUT, port, frame);
     bool group = frame.data[0] & 1;
     for (unsigned to = 0; to < sim->port_count; to++)
         if (to != port && (group || memcmp(frame.data, sim->ports[to].mac, 6) == 0))
@@ -131,6 +131,7 @@ static void deliver(struct sim *sim)
     const uint64_t key[2] = {sim->digest, e.time};
     sim->digest = hash_sip13(key, span_make(e.bytes, e.len)) + e.port;
     sim->counts.delivered++;
+    capture_frame(sim->capture, sim->now, CAPTURE_IN, e.port, span_make(e.bytes, e.len));
     if (sim->trace)
         sim_trace(sim, e.port, span_make(e.bytes, e.len), false);
     struct sim_node *node = sim->ports[e.port].node;

@@ -17,6 +17,7 @@
 #include "base/span.h"
 #include "base/types.h"
 #include "tests/sim/box.h"
+#include "tests/sim/capture.h"
 #include "tests/sim/fault.h"
 
 #define SIM_NODES_MAX 12
@@ -91,6 +92,7 @@ struct sim {
     struct sim_path paths[SIM_PORTS_MAX][SIM_PORTS_MAX]; /* [from][to] */
     struct sim_box boxes[SIM_PORTS_MAX][SIM_PORTS_MAX];  /* [lower][higher port] */
     struct sim_faults faults;
+    struct capture *capture; /* NULL: nobody wants to see this run again */
     /* Who gets too-big messages about what left a port, port + 1; 0: that port. (A router does not know
      * which of the nodes with one address has sent a packet.) */
     uint8_t too_big_to[SIM_PORTS_MAX];
