@@ -136,6 +136,8 @@
     X(tcp_recoveries_undone, "recoveries that were for nothing and were undone")                   \
     X(tcp_dsacks, "duplicates that peers told of (RFC 2883)")                                      \
     X(tcp_sack_walks_cut, "ACKs whose SACK blocks cost too much, in part ignored")                 \
+    X(tcp_ecn_marks, "segments that came marked: congestion experienced (RFC 3168)")               \
+    X(tcp_ecn_cuts, "windows cut because the peer echoed a mark")                                  \
     X(tcp_zero_window_probes, "zero window probes sent")                                           \
     X(tcp_keepalive_probes, "keepalive probes sent")                                               \
     X(tcp_keepalive_dead, "connections given up after keepalive probes")                           \

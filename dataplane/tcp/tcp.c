@@ -36,8 +36,9 @@ static bool config_valid(const struct tcp_config *c)
            c->active_max <= c->connections_max &&
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
            c->receive_window_max >= 2048 && c->receive_window_initial >= 2048 && c->worker < 256 &&
-           c->ooo_segments_max < 65535 && (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) &&
-           c->retries < 255 && c->syn_retries < 255 && tcp_profile_valid(c->profile);
+           c->ooo_segments_max < 65535 && c->ecn <= TCP_ECN_OFF &&
+           (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
+           c->syn_retries < 255 && tcp_profile_valid(c->profile);
 }
 
 static uint8_t window_scale_for(const struct tcp_profile *profile, uint32_t window)

@@ -59,6 +59,9 @@ enum tcp_state {
 
 struct tcp_profile; /* tcp_profile.h */
 
+/* Explicit congestion notification (RFC 3168): agree when a peer asks (as Linux does), ask as well, or never. */
+enum tcp_ecn { TCP_ECN_AGREE, TCP_ECN_ON, TCP_ECN_OFF };
+
 struct tcp_config {
     unsigned worker;             /* goes into every handle */
     uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */
@@ -82,6 +85,7 @@ struct tcp_config {
     bool nagle, keepalive;
     uint32_t keep_idle_ms, keep_interval_ms, keep_count, user_timeout_ms;
     uint32_t congestion; /* enum tcp_congestion_id */
+    uint32_t ecn;        /* enum tcp_ecn */
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
     uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);

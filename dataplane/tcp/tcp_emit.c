@@ -2,6 +2,7 @@
  * Write TCP headers and hand segments to net. Decides nothing: tcp_out and the answers of tcp_in do.
  * Every segment with an ACK settles what was owed, so that ACKs merge with data.
  */
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_owner.h"
 #include "tcp/tcp_pmtu.h"
 
@@ -149,6 +150,7 @@ bool tcp_emit_ack(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, tg_ns now)
     if (!b)
         return false;
     struct header h = header_make(tcp, pcb, seq, TCP_ACK, 0, now);
+    h.flags |= tcp_ecn_flags(pcb, false);
     header_send(tcp, b, &h, now);
     return true;
 }
@@ -182,6 +184,7 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
                        .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
                        .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
                        .window = tcp_syn_window(tcp, pcb->settings)};
+    h.flags |= tcp_ecn_syn_flags(tcp, pcb);
     h.option_bytes =
         (uint8_t)tcp_options_emit_in(&tcp->config.profile->syn, &o, h.options, TCP_OPTIONS_MAX);
     header_send(tcp, b, &h, now);
@@ -269,7 +272,10 @@ bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns 
         flags |= TCP_PSH;
     if (b->flags & BUF_TX_SENT)
         stats_count(tcp->stats, TG_C_tcp_retransmits);
+    bool new_text = payload && !(b->flags & BUF_TX_SENT);
     struct header h = header_make(tcp, pcb, b->seq, flags, payload, now);
+    h.flags |= tcp_ecn_flags(pcb, new_text);
+    h.traffic_class |= tcp_ecn_class(pcb, new_text);
     tcp_pmtu_sends(tcp, pcb, b, now);
     segment_record(pcb, b, now);
     if (payload < pcb->mss)

@@ -114,6 +114,7 @@ bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
     tcp_wait_end(tcp, pcb);
     pcb->act->cwnd = tcp_initial_window(pcb); /* RFC 5681 s4.1 */
     pcb->act->recover = pcb->snd_una - 1;
+    pcb->act->ecn_end = pcb->snd_una;
     tcp_rack_init(pcb, pcb->snd_una);
     pcb->act->snd_small = pcb->snd_una;
     pcb->act->data_ns = 1; /* long ago */

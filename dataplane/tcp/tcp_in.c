@@ -3,6 +3,7 @@
  * burst; records events and marks connections dirty; sends only what belongs to no connection.
  */
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_ecn.h"
 
 /* --- answers --------------------------------------------------------------------------------------- */
 
@@ -266,6 +267,7 @@ static bool ack_check(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     }
     uint32_t una = pcb->snd_una;
     tcp_ack_take(tcp, pcb, rx);
+    tcp_ecn_echoed(tcp, pcb, rx);
     tcp_heard(tcp, pcb, una, rx->now);
     return true;
 }
@@ -309,6 +311,7 @@ static void synchronised_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tc
         if (!sequence_check(tcp, pcb, rx)) /* First */
             return;
         timestamp_take(pcb, rx);
+        tcp_ecn_arrives(tcp, pcb, rx);
     }
     if (rx->flags & TCP_RST) { /* Second */
         reset_take(tcp, pcb, rx);
@@ -384,6 +387,7 @@ static void buffer_arrives(struct tcp *tcp, struct buf *b, tg_ns now)
     rx.seq = rx.seg.seq;
     rx.bytes = rx.seg.payload_bytes;
     rx.flags = rx.seg.flags;
+    rx.marked = tcp_ecn_marked(rx.b);
     if (!tcp_options_parse(rx.seg.options, &rx.options))
         stats_count(tcp->stats, TG_C_tcp_bad_options);
     else if (!flags_legal(rx.flags))

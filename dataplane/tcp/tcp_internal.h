@@ -118,6 +118,7 @@ struct tcp_rx {
     uint32_t bytes; /* payload left after trimming; SYN and FIN not counted */
     uint32_t hash;
     uint8_t flags; /* enum tcp_flag, SYN or FIN taken out when trimmed */
+    bool marked;   /* congestion was experienced on its way */
     tg_ns now;
 };
 

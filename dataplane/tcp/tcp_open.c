@@ -4,6 +4,7 @@
  * sends them.
  */
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_owner.h"
 
 #define PORT_FIRST     32768u /* ephemeral range without pick_port: Linux's */
@@ -65,6 +66,10 @@ static void syn_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct 
     }
     if (o->sack_permitted)
         pcb->flags |= TCP_F_SACK;
+    bool answer = pcb->state == TCP_S_SYN_SENT && rx->flags & TCP_ACK;
+    if (answer ? tcp_ecn_syn_flags(tcp, pcb) && tcp_ecn_agreed(rx->flags)
+               : tcp_ecn_asked(tcp, rx->flags))
+        pcb->flags |= TCP_F_ECN;
     tcp_mss_update(pcb);
 }
 
@@ -111,6 +116,7 @@ void tcp_establish(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
      * waits for the second). */
     pcb->act->cwnd = pcb->act->retries > 1 ? pcb->mss : tcp_initial_window(pcb);
     pcb->act->recover = pcb->act->iss;
+    pcb->act->ecn_end = pcb->snd_una;
     pcb->act->snd_small = pcb->snd_una;
     pcb->act->retries = pcb->act->backoff = 0;
     pcb->quick_acks = tcp->config.profile->quick_acks;

@@ -64,6 +64,7 @@ enum tcp_flag_bit {
     TCP_F_CORK_SPENT = 1u << 25, /* the cork has held the last segment for its time: it leaves */
     TCP_F_KEEP_PROBE = 1u << 26, /* send a keepalive probe */
     TCP_F_DSACK = 1u << 27,      /* a duplicate came: the next ACK names it (RFC 2883) */
+    TCP_F_ECN = 1u << 29,        /* negotiated */
     TCP_F_PINGPONG = 1u << 28,   /* our data has carried an ACK that was owed: answers will again */
 };
 
@@ -231,6 +232,9 @@ struct tcp_active {
     tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
     uint64_t cc[6];      /* private to the congestion control */
     struct tcp_hystart hystart;
+    uint32_t ecn_end; /* no second cut for an echo before this is acknowledged */
+    bool ecn_echo;    /* we send ECE until CWR comes */
+    bool ecn_cwr;     /* the next new segment says that we have cut the window */
 
     /* time */
     struct tcp_pcb *pcb; /* whose it is */

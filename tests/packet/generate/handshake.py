@@ -44,7 +44,7 @@ LISTEN_CASES = [
     ("syn_fin", "SYN with FIN: dropped", "+.1 < SF 7:7(0) win 1000\n" + OPENS),
     ("syn_rst", "SYN with RST is a RST: ignored", "+.1 < SR 7:7(0) win 1000\n" + OPENS),
     ("syn_ece_cwr", "a SYN that offers ECN opens", "+.1 < SEW 0:0(0) win 32792 <mss 1000>\n"
-     "+0 > S. 0:0(0) ack 1 <...>\n" + STILL_OPENS),
+     "+0 > SE. 0:0(0) ack 1 <...>\n" + STILL_OPENS),
     ("syn_psh_urg", "PSH and URG in a SYN do not matter", "+.1 < SPU 0:0(0) win 32792 urg 9 <mss 1000>\n"
      "+0 > S. 0:0(0) ack 1 <...>\n" + STILL_OPENS),
     ("syn_with_data", "bytes in a SYN wait for the peer to send them again",
