@@ -96,6 +96,7 @@ static void idle_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 
 static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
 {
+    tcp_pmtu_resends(tcp, pcb, b);
     if (segment_payload(b) > pcb->mss && !tcp_segment_split(tcp, pcb, b, pcb->mss))
         return STOP_STARVED;
     b = lost_next(pcb); /* the cut may have replaced it */

@@ -154,7 +154,8 @@ struct tcp_pmtu {
     uint16_t witness; /* in flight, larger than `acked` */
     uint16_t hint;    /* ICMP's claim that waits for proof */
     uint8_t failures; /* probes of size `tried` that were lost */
-    uint8_t timeouts; /* in a row, of a segment above the base */
+    uint8_t timeouts; /* in a row, without progress */
+    uint8_t resends;  /* of the first segment, without progress */
     bool excusable;   /* probe_end is not acknowledged yet */
     bool whole;       /* try `high` itself next, not the middle */
     uint32_t probe_seq, probe_end; /* of the last probe, until all of it is acknowledged */

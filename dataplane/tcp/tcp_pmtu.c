@@ -9,8 +9,8 @@
 #define PMTU_RAISE      (600 * TG_S) /* RFC 8899 s5.1.1: PMTU_RAISE_TIMER */
 #define PMTU_TRIES      2u           /* probes of one size before it counts as too large */
 #define PMTU_RETRY      (1 * TG_S)   /* after a probe was lost */
-#define TIMEOUTS_NEW    2u /* in a row: a size that has never passed is taken to be too large */
-#define TIMEOUTS_PROVEN 4u /* one that has, or an ordinary one: routes change, but hosts die, too */
+#define LOSSES_NEW      2u /* in a row: a size that has never passed is taken to be too large */
+#define LOSSES_PROVEN   4u /* one that has, or an ordinary one: routes change, but hosts die, too */
 #define SEGMENTS_BEHIND 3u /* that leave after a probe, so that its loss shows without a timeout */
 
 /* --- sizes ------------------------------------------------------------------------------------------------ */
@@ -112,34 +112,46 @@ void tcp_pmtu_too_big(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, uint32
     mtu_lower(tcp, pcb, (uint16_t)mtu, (uint16_t)mtu, now + PMTU_RAISE);
 }
 
-/* Timeouts in a row hit a segment that is larger than the base: first the base, then the floor. */
-static void black_hole_look(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t size, tg_ns now)
+/* How often in a row a segment of this size may be lost before its size is taken to be the reason. */
+static unsigned losses_enough(const struct tcp_pmtu *p, uint32_t size)
+{
+    bool doubtful = p->acked < size && size > PMTU_BASE; /* nearly all paths bear the base */
+    return doubtful ? LOSSES_NEW : LOSSES_PROVEN;
+}
+
+/* Losses in a row hit a segment that is larger than the base: first the base, then the floor. */
+static void black_hole_look(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *first,
+                            unsigned losses)
 {
     struct tcp_pmtu *p = &pcb->act->pmtu;
-    bool doubtful = p->acked < size && size > PMTU_BASE; /* nearly all paths bear the base */
-    unsigned enough = doubtful ? TIMEOUTS_NEW : TIMEOUTS_PROVEN;
+    uint32_t size = size_of(pcb, first);
     uint32_t base = size > PMTU_BASE ? PMTU_BASE : floor_of(pcb);
-    if (size <= base || ++p->timeouts < enough)
+    if (size <= base || losses < losses_enough(p, size))
         return;
     stats_count(tcp->stats, TG_C_tcp_black_holes);
-    p->timeouts = 0;
     uint32_t high = u32_min(u32_max(p->high, pcb->mtu), ceiling_of(tcp, pcb));
-    mtu_lower(tcp, pcb, (uint16_t)base, (uint16_t)high,
-              0); /* looking up at once: it may have been a mere outage */
+    /* looking up at once: it may have been a mere outage */
+    mtu_lower(tcp, pcb, (uint16_t)base, (uint16_t)high, 0);
+}
+
+void tcp_pmtu_resends(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b)
+{
+    if (b == pcb->act->snd_first && pcb->act->pmtu.resends)
+        black_hole_look(tcp, pcb, b, pcb->act->pmtu.resends);
 }
 
 void tcp_pmtu_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
     struct tcp_pmtu *p = &pcb->act->pmtu;
     const struct buf *first = pcb->act->snd_first;
-    uint32_t size = size_of(pcb, first);
     probe_forget(p);
     witness_forget(p);
     if (p->hint && seq_le(first->seq, p->hint_seq) && seq_lt(p->hint_seq, first->seq_end)) {
         mtu_lower(tcp, pcb, p->hint, p->hint, now + PMTU_RAISE);
         return;
     }
-    black_hole_look(tcp, pcb, size, now);
+    p->timeouts += p->timeouts < UINT8_MAX ? 1 : 0;
+    black_hole_look(tcp, pcb, first, p->timeouts);
 }
 
 /* --- what passes -------------------------------------------------------------------------------------------- */
@@ -164,6 +176,8 @@ void tcp_pmtu_sends(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b, t
             witness_forget(p);
         if (p->probe && b->seq == p->probe_seq)
             probe_lost(tcp, p, now);
+        else if (b == pcb->act->snd_first && p->resends < UINT8_MAX)
+            p->resends++;
         return;
     }
     uint32_t size = size_of(pcb, b);
@@ -189,7 +203,7 @@ static void probe_passed(struct tcp *tcp, struct tcp_pcb *pcb)
 void tcp_pmtu_acked(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct tcp_pmtu *p = &pcb->act->pmtu;
-    p->timeouts = 0;
+    p->timeouts = p->resends = 0;
     if (p->hint && seq_lt(p->hint_seq, pcb->snd_una))
         p->hint = 0; /* it has arrived: the claim was false */
     if (p->witness && seq_le(p->witness_end, pcb->snd_una)) {

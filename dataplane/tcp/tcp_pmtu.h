@@ -16,6 +16,9 @@
 void tcp_pmtu_too_big(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, uint32_t mtu, tg_ns now);
 /* A retransmission timeout, before its segments are marked: perhaps it is their size. */
 void tcp_pmtu_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* The first segment is about to leave again, once more: perhaps it is its size. The MSS may be smaller
+ * afterwards. */
+void tcp_pmtu_resends(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b);
 /* A segment is about to leave: for the first time, or again. */
 void tcp_pmtu_sends(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b, tg_ns now);
 /* snd_una has moved. */
