@@ -25,13 +25,14 @@ suite_unit() {
     suites_python "$script" "$(build_dir asan)"
 }
 
-# Our own .pkt scripts, also under sanitizers; the runner's own test (scripts that must fail); and whatever TG_PKT_DIR
-# names, which does not count.
+# Our own .pkt scripts, also under sanitizers; the runner's own test (scripts that must fail); the adapter for a stock
+# packetdrill, by a loader that makes its calls; and whatever TG_PKT_DIR names, which does not count.
 suite_packet() {
     local program scripts tests=$root/tests/packet name=tests/packet/tidegate-pkt
+    local loader=tests/packet/tidegate-pktdrill-loader adapter=tests/packet/libtidegate_pktdrill.so
     program=$(build_dir release)/$name
     scripts="$tests/by_state $tests/arrival $tests/own"
-    build_ninja release $name
+    build_ninja release $name $loader $adapter
     build_ninja asan $name
     suites_python "$tests/generate" --check
     if [[ -n ${TG_PKT_DIR:-} ]]; then
@@ -39,7 +40,7 @@ suite_packet() {
         "$program" --lax "$TG_PKT_DIR" || true
     fi
     suites_python "$root/scripts/lib/suite_programs.py" "$program $scripts" "$program --wrong $tests/wrong" \
-        "$(build_dir asan)/$name $scripts"
+        "$(build_dir asan)/$name $scripts" "$(build_dir release)/$loader $(build_dir release)/$adapter"
 }
 
 # suite_diff SCRIPTS: the same random scripts against our stack and the kernel's; then a spoilt run that must be noticed.

@@ -3,7 +3,10 @@
  */
 #include "tests/packet/host.h"
 
-#define ND_SOLICITATION 135 /* RFC 4861 s4.3 */
+/* Neighbour discovery among ICMPv6 types (RFC 4861 s4). */
+#define ND_FIRST        133
+#define ND_SOLICITATION 135
+#define ND_LAST         137
 
 static bool host_tx_done(const void *arg, const struct buf *b)
 {
@@ -89,8 +92,11 @@ static bool link_answered(struct host *host, const struct buf *b)
                                                      test_mac_ours, &host->tuple.local));
         return true;
     }
-    if (ethertype != ETHERTYPE_IP6 || ip[6] != IP_PROTO_ICMP6 || ip[IP6_BYTES] != ND_SOLICITATION)
-        return ethertype == ETHERTYPE_IP6 && ip[6] == IP_PROTO_ICMP6 && !host->on_packet;
+    if (ethertype != ETHERTYPE_IP6 || ip[6] != IP_PROTO_ICMP6 || ip[IP6_BYTES] < ND_FIRST ||
+        ip[IP6_BYTES] > ND_LAST)
+        return false;
+    if (ip[IP6_BYTES] != ND_SOLICITATION)
+        return true;
     uint8_t body[24];
     memcpy(body, ip + IP6_BYTES + 8, 16);
     memcpy(asked.bytes, body, 16);
