@@ -2,6 +2,7 @@
  * The host: its turn, its wishes, its end. Called by sim.c through the node's functions.
  */
 #include "tests/sim/host.h"
+#include "tcp/tcp_profile.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,6 +53,20 @@ void sim_net_addresses(struct net_config *config, unsigned number)
     config->address_count = 2;
 }
 
+/* Knobs, none of which may end a connection before the paths heal, 30 s after the start at the latest. */
+static void draw_knobs(struct prng *rng, struct tcp_config *config)
+{
+    config->congestion = (uint32_t)prng_below(rng, TCP_CC_COUNT);
+    config->nagle = sim_chance(rng, 30);
+    config->profile = sim_chance(rng, 20) ? &tcp_profile_freebsd : NULL;
+    config->keepalive = sim_chance(rng, 30);
+    config->keep_idle_ms = (uint32_t)sim_between(rng, 1000, 20000);
+    config->keep_count = (uint32_t)sim_between(rng, 5, 20);
+    config->keep_interval_ms = 60000 / config->keep_count;
+    config->user_timeout_ms = sim_chance(rng, 20) ? (uint32_t)sim_between(rng, 130000, 600000) : 0;
+    config->receive_window_initial = sim_chance(rng, 30) ? 2048u << prng_below(rng, 6) : 0;
+}
+
 struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
 {
     static const tg_ns lives[] = {0, 0, 500 * TG_MS, 5 * TG_S}; /* 0: 30 s */
@@ -65,6 +80,11 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
         .mss_max = sim_chance(rng, 70) ? 0 : (uint16_t)sim_between(rng, 536, 1400),
         .msl = lives[prng_below(rng, TG_ARRAY_LEN(lives))],
     };
+    if (sim_chance(
+            rng,
+            30)) /* the active parts are fewer than the connections: idle ones must give theirs up */
+        config.active_max = connections / 2 + 16;
+    draw_knobs(rng, &config);
     config.unsent_low = config.send_buffer_max / (uint32_t)sim_between(rng, 2, 8);
     return config;
 }
@@ -125,8 +145,10 @@ static bool host_turn(struct sim_node *node, tg_ns now)
     struct host *host = host_of(node);
     struct buf *burst[TG_BURST];
     hoard_turn(&host->hoard, node->sim, io_pool(host->io), &host->rng);
-    if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0 &&
-        fault_happens(&node->sim->faults, FAULT_REFILL, host->number, host->refill_count++))
+    if (node->sim->healed)
+        io_sim_fail_refill_after(host->io, 0);
+    else if (host->refill_faults && prng_below(&host->rng, host->refill_faults) == 0 &&
+             fault_happens(&node->sim->faults, FAULT_REFILL, host->number, host->refill_count++))
         io_sim_fail_refill_after(host->io, 1);
     nic_flush(&host->nic);
     unsigned n = io_rx(host->io, burst, TG_BURST);
@@ -295,7 +317,7 @@ void host_say_counters(const struct host *host)
 
 void host_close(struct host *host)
 {
-    if (host->node.sim->verbose)
+    if (host->node.sim && host->node.sim->verbose)
         host_say_counters(host);
     if (host->tcp)
         tcp_destroy(host->tcp);

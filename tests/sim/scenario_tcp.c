@@ -100,6 +100,10 @@ static void world_connect(struct timer *timer, void *arg, tg_ns now)
     struct ip_addr to = w->plans[i].ip6 ? w->hosts[1].address6 : w->hosts[1].address4;
     enum tg_err err =
         tcp_connect(w->hosts[0].tcp, NULL, &to, w->plans[i].port, 0, i + 1, now, &ep->handle);
+    if (err == TG_FULL) { /* more of them are awake than may be: later */
+        timer_arm(&w->hosts[0].wheel, timer, now + 100 * TG_MS);
+        return;
+    }
     if (err == TG_OK)
         err = tcp_get_info(w->hosts[0].tcp, ep->handle, &info);
     if (err != TG_OK) {
