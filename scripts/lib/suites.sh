@@ -31,7 +31,7 @@ suite_packet() {
     local program scripts tests=$root/tests/packet name=tests/packet/tidegate-pkt
     local loader=tests/packet/tidegate-pktdrill-loader adapter=tests/packet/libtidegate_pktdrill.so
     program=$(build_dir release)/$name
-    scripts="$tests/by_state $tests/arrival $tests/own"
+    scripts="$tests/by_state $tests/arrival $tests/options $tests/own"
     build_ninja release $name $loader $adapter
     build_ninja asan $name
     suites_python "$tests/generate" --check

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""python3 tests/packet/generate [--check]: write the scripts that follow from tables, to tests/packet/by_state/ and
-tests/packet/arrival/. With --check: say which files differ from what would be written, and end with status 1.
+"""python3 tests/packet/generate [--check]: write the scripts that follow from tables, to tests/packet/by_state/, arrival/
+and options/. With --check: say which files differ from what would be written, and end with status 1.
 """
 import os
 import sys
 
 import arrival
 import handshake
+import options
 import synchronised
 import timewait
 from script import STATES
@@ -39,6 +40,8 @@ def scripts():
         yield f"by_state/time_wait/{name}.pkt", f"TIME-WAIT: {why}", text
     for name, why, text in arrival.cases():
         yield f"arrival/{name}.pkt", why, text
+    for name, why, text in options.cases():
+        yield f"options/{name}.pkt", why, text
 
 
 def main():
