@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * The flow table of base/hash.h: an entry lies in one of two buckets that its hash names, in the
- * emptier one at insertion; when both are full one entry is moved to its other bucket; when none can
+ * first if that has room at insertion, so that most look-ups touch one; when both are full one entry is moved to its other bucket; when none can
  * move, the stash takes it. Whoever leaves a bucket makes room for one of the stash. Called by the
  * worker that owns the table; compares hashes only, keys are the caller's.
  */
@@ -86,9 +86,7 @@ static bool flow_place(struct flow_table *t, uint32_t tag, uint32_t value)
 {
     uint32_t first = flow_first(t, tag), second = flow_second(t, tag);
     struct flow_bucket *a = &t->buckets[first], *b = &t->buckets[second];
-    int free_a = __builtin_popcount(flow_bucket_match(a, 0));
-    int free_b = __builtin_popcount(flow_bucket_match(b, 0));
-    if (flow_bucket_put(free_a >= free_b ? a : b, tag, value))
+    if (flow_bucket_put(a, tag, value) || flow_bucket_put(b, tag, value))
         return true;
     if (flow_bucket_make_room(t, first))
         return flow_bucket_put(a, tag, value);

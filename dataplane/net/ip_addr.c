@@ -5,26 +5,6 @@
 #include "net/wire.h"
 #include <arpa/inet.h>
 
-static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 s2.5.5.2 */
-
-struct ip_addr ip_addr_from4(const uint8_t bytes[4])
-{
-    struct ip_addr a;
-    memcpy(a.bytes, mapped_prefix, sizeof mapped_prefix);
-    memcpy(a.bytes + 12, bytes, 4);
-    return a;
-}
-
-bool ip_addr_is4(const struct ip_addr *a)
-{
-    return memcmp(a->bytes, mapped_prefix, sizeof mapped_prefix) == 0;
-}
-
-bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 bool ip_addr_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, unsigned bits)
 {
     tg_assert(bits <= 128);

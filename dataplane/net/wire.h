@@ -34,9 +34,24 @@ struct ip_addr {
     uint8_t bytes[16];
 };
 
-struct ip_addr ip_addr_from4(const uint8_t bytes[4]);
-bool ip_addr_is4(const struct ip_addr *a);
-bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b);
+#define IP_ADDR_MAPPED 12 /* bytes of the prefix: ten of 0, two of 0xff */
+static const uint8_t ip_addr_mapped[IP_ADDR_MAPPED] = {[10] = 0xff, [11] = 0xff};
+
+static inline struct ip_addr ip_addr_from4(const uint8_t bytes[4])
+{
+    struct ip_addr a;
+    memcpy(a.bytes, ip_addr_mapped, IP_ADDR_MAPPED);
+    memcpy(a.bytes + IP_ADDR_MAPPED, bytes, 4);
+    return a;
+}
+static inline bool ip_addr_is4(const struct ip_addr *a)
+{
+    return memcmp(a->bytes, ip_addr_mapped, IP_ADDR_MAPPED) == 0;
+}
+static inline bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
 /* True when the first `bits` (0..128; IPv4 + 96) bits of the two are equal. */
 bool ip_addr_in_prefix(const struct ip_addr *a, const struct ip_addr *prefix, unsigned bits);
 /* Text form for cold code, at most 46 bytes with the NUL (IPv4 as dotted quad); returns out. */
@@ -74,6 +89,27 @@ enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz);
 enum tg_counter wire_parse_headers(struct buf *b);
 enum tg_counter wire_verify(struct buf *b, const struct toeplitz *toeplitz);
 
+static inline uint16_t wire_get16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+static inline uint32_t wire_get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline void wire_put16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+static inline void wire_put32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
+}
+
 /* Accessors; valid after wire_parse returned TG_C_none. */
 static inline const uint8_t *wire_ip(const struct buf *b)
 {
@@ -83,11 +119,31 @@ static inline const uint8_t *wire_l4(const struct buf *b)
 {
     return b->data + b->l4;
 }
-struct ip_addr wire_source(const struct buf *b);
-struct ip_addr wire_destination(const struct buf *b);
+static inline struct ip_addr wire_address(const struct buf *b, unsigned offset4, unsigned offset6)
+{
+    struct ip_addr a = {{0}};
+    if (b->ip_version == 4)
+        return ip_addr_from4(wire_ip(b) + offset4);
+    if (b->ip_version == 6)
+        memcpy(a.bytes, wire_ip(b) + offset6, sizeof a.bytes);
+    return a;
+}
+static inline struct ip_addr wire_source(const struct buf *b)
+{
+    return wire_address(b, 12, 8);
+}
+static inline struct ip_addr wire_destination(const struct buf *b)
+{
+    return wire_address(b, 16, 24);
+}
 
 /* The tuple of a TCP or UDP packet that we received: local = destination. */
-struct ip_tuple wire_tuple(const struct buf *b);
+static inline struct ip_tuple wire_tuple(const struct buf *b)
+{
+    tg_assert(b->ip_proto == IP_PROTO_TCP || b->ip_proto == IP_PROTO_UDP);
+    const uint8_t *h = wire_l4(b);
+    return (struct ip_tuple){wire_destination(b), wire_source(b), wire_get16(h + 2), wire_get16(h)};
+}
 
 /* The Toeplitz hash that packets of this tuple arrive with (remote -> local), as rx_hash has it. */
 uint32_t wire_tuple_hash(const struct toeplitz *t, const struct ip_tuple *tuple);
@@ -112,7 +168,22 @@ enum tcp_flag {
     TCP_CWR = 0x80,
 };
 /* Read the TCP header of a parsed packet (b->ip_proto == IP_PROTO_TCP). */
-struct tcp_segment wire_tcp(const struct buf *b);
+static inline struct tcp_segment wire_tcp(const struct buf *b)
+{
+    tg_assert(b->flags & BUF_PARSED && b->ip_proto == IP_PROTO_TCP);
+    const uint8_t *h = wire_l4(b);
+    unsigned header = (unsigned)b->payload - b->l4;
+    return (struct tcp_segment){
+        .seq = wire_get32(h + 4),
+        .ack = wire_get32(h + 8),
+        .source_port = wire_get16(h),
+        .destination_port = wire_get16(h + 2),
+        .window = wire_get16(h + 14),
+        .flags = h[13],
+        .options = span_make(h + TCP_BYTES, header - TCP_BYTES),
+        .payload_bytes = (uint16_t)(b->l4_len - header),
+    };
+}
 
 /* What an outgoing IP packet needs besides its bytes. */
 struct ip_emit {
@@ -150,26 +221,5 @@ uint32_t wire_sum_chain(uint32_t sum, const struct buf *b, uint32_t offset, uint
  * payload. */
 uint32_t wire_sum_pseudo(const struct ip_addr *source, const struct ip_addr *destination,
                          uint8_t proto, uint32_t len);
-
-static inline uint16_t wire_get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-static inline uint32_t wire_get32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-static inline void wire_put16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-static inline void wire_put32(uint8_t *p, uint32_t v)
-{
-    p[0] = (uint8_t)(v >> 24);
-    p[1] = (uint8_t)(v >> 16);
-    p[2] = (uint8_t)(v >> 8);
-    p[3] = (uint8_t)v;
-}
 
 #endif

@@ -180,33 +180,6 @@ enum tg_counter wire_parse(struct buf *b, const struct toeplitz *toeplitz)
     return reason == TG_C_none ? wire_verify(b, toeplitz) : reason;
 }
 
-struct ip_addr wire_source(const struct buf *b)
-{
-    struct ip_addr a = {{0}};
-    if (b->ip_version == 4)
-        return ip_addr_from4(wire_ip(b) + 12);
-    if (b->ip_version == 6)
-        memcpy(a.bytes, wire_ip(b) + 8, sizeof a.bytes);
-    return a;
-}
-
-struct ip_addr wire_destination(const struct buf *b)
-{
-    struct ip_addr a = {{0}};
-    if (b->ip_version == 4)
-        return ip_addr_from4(wire_ip(b) + 16);
-    if (b->ip_version == 6)
-        memcpy(a.bytes, wire_ip(b) + 24, sizeof a.bytes);
-    return a;
-}
-
-struct ip_tuple wire_tuple(const struct buf *b)
-{
-    tg_assert(b->ip_proto == IP_PROTO_TCP || b->ip_proto == IP_PROTO_UDP);
-    const uint8_t *h = wire_l4(b);
-    return (struct ip_tuple){wire_destination(b), wire_source(b), wire_get16(h + 2), wire_get16(h)};
-}
-
 uint32_t wire_tuple_hash(const struct toeplitz *t, const struct ip_tuple *tuple)
 {
     bool is4 = ip_addr_is4(&tuple->local);
@@ -218,21 +191,4 @@ uint32_t wire_tuple_hash(const struct toeplitz *t, const struct ip_tuple *tuple)
     wire_put16(input + 2 * n, tuple->remote_port);
     wire_put16(input + 2 * n + 2, tuple->local_port);
     return toeplitz_hash(t, input, 2 * n + 4);
-}
-
-struct tcp_segment wire_tcp(const struct buf *b)
-{
-    tg_assert(b->flags & BUF_PARSED && b->ip_proto == IP_PROTO_TCP);
-    const uint8_t *h = wire_l4(b);
-    unsigned header = (unsigned)b->payload - b->l4;
-    return (struct tcp_segment){
-        .seq = wire_get32(h + 4),
-        .ack = wire_get32(h + 8),
-        .source_port = wire_get16(h),
-        .destination_port = wire_get16(h + 2),
-        .window = wire_get16(h + 14),
-        .flags = h[13],
-        .options = span_make(h + TCP_BYTES, header - TCP_BYTES),
-        .payload_bytes = (uint16_t)(b->l4_len - header),
-    };
 }

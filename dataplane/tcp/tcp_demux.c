@@ -5,27 +5,10 @@
  */
 #include "tcp/tcp_internal.h"
 
-/* What the third pass compares and changes. */
-static void connection_prefetch(const struct tcp *tcp, uint32_t flow)
+/* FLOW_TABLE_NONE has the bit of TIME-WAIT too; a record of that is small, and rare. */
+static struct tcp_pcb *connection_of(const struct tcp *tcp, uint32_t flow)
 {
-    if (flow & TCP_FLOW_TW) /* FLOW_TABLE_NONE has the bit too; a record is small, and rare */
-        return;
-    const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
-    __builtin_prefetch(pcb);
-    __builtin_prefetch(&pcb->tuple);
-    __builtin_prefetch(&pcb->congestion);
-}
-
-static void active_prefetch(const struct tcp *tcp, uint32_t flow)
-{
-    if (flow & TCP_FLOW_TW)
-        return;
-    const struct tcp_active *act = tcp_pcb_at(tcp, flow)->act;
-    if (!act)
-        return;
-    __builtin_prefetch(act);
-    __builtin_prefetch(&act->snd_first);
-    __builtin_prefetch(&act->deadline);
+    return flow & TCP_FLOW_TW ? NULL : tcp_pcb_at(tcp, flow);
 }
 
 void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
@@ -35,11 +18,27 @@ void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
         flow_table_prefetch(&tcp->flows, hashes[i]);
     for (unsigned i = 0; i < n; i++) {
         flows[i] = flow_table_candidate(&tcp->flows, hashes[i]);
-        connection_prefetch(tcp, flows[i]);
+        const struct tcp_pcb *pcb = connection_of(tcp, flows[i]);
+        if (pcb)
+            __builtin_prefetch(&pcb->tuple); /* and beside it the pointer to the active part */
     }
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n; i++)
         if (flows[i] == FLOW_TABLE_NONE || !tcp_flow_matches(tcp, flows[i], &tuples[i]))
             flows[i] = tcp_lookup(tcp, &tuples[i], hashes[i]);
-        active_prefetch(tcp, flows[i]);
+}
+
+void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t flows[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const struct tcp_pcb *pcb = connection_of(tcp, flows[i]);
+        if (!pcb)
+            continue;
+        __builtin_prefetch(pcb);
+        __builtin_prefetch(&pcb->congestion);
+        if (pcb->act) {
+            __builtin_prefetch(pcb->act);
+            __builtin_prefetch(&pcb->act->snd_first);
+            __builtin_prefetch(&pcb->act->deadline);
+        }
     }
 }

@@ -377,7 +377,9 @@ static void segment_arrives(struct tcp *tcp, struct tcp_rx *rx)
 
 static void buffer_arrives(struct tcp *tcp, struct buf *b, tg_ns now)
 {
-    struct tcp_rx rx = {.b = b, .now = now};
+    struct tcp_rx rx; /* every field is set below: to clear it first would cost more than to fill it */
+    rx.b = b;
+    rx.now = now;
     stats_count(tcp->stats, TG_C_tcp_in_segments);
     if (!frame_linear(tcp, &rx))
         return;
@@ -407,6 +409,7 @@ static void slice_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns 
         hashes[i] = burst[i]->rx_hash;
     }
     tcp_lookup_burst(tcp, tuples, hashes, flows, n);
+    tcp_prefetch_burst(tcp, flows, n);
     for (unsigned i = 0; i < n; i++)
         burst[i]->flow = flows[i];
     for (unsigned i = 0; i < n; i++)

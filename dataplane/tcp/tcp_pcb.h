@@ -101,7 +101,7 @@ struct tcp_congestion;
  * costs about 210 bytes (asserted below, shown by scripts/bench tcp). */
 struct tcp_pcb {
     /* every segment */
-    struct tcp_active *act;    /* NULL: asleep (tcp_idle.c) */
+    uint64_t user;
     uint32_t snd_una, snd_nxt; /* oldest unacknowledged; next new byte to send */
     uint32_t snd_end;          /* behind the last queued byte, FIN included */
     uint32_t snd_wnd;          /* bytes, scaled */
@@ -111,9 +111,9 @@ struct tcp_pcb {
     uint32_t rcv_acked; /* rcv_nxt of our last segment: Last.ACK.sent of RFC 7323 */
     uint32_t rcv_read;  /* first byte that the user has not consumed */
     uint32_t ts_recent;
-    uint32_t flags; /* enum tcp_flag_bit */
-    uint16_t mss;   /* payload bytes of a full segment to the peer */
-    uint8_t state;  /* enum tcp_state; written by tcp_state.c only */
+    uint32_t snd_wnd_max;
+    uint16_t mss;  /* payload bytes of a full segment to the peer */
+    uint8_t state; /* enum tcp_state; written by tcp_state.c only */
     uint8_t quick_acks;
     uint8_t snd_scale, rcv_scale;
     uint16_t rcv_mss; /* largest payload seen: what "full segment" means when delaying ACKs */
@@ -124,8 +124,9 @@ struct tcp_pcb {
     uint32_t generation;
     uint32_t ts_offset; /* with TCP_F_OWNER the cookie, its clock moved by the bytes sent */
     uint32_t ts_mark;   /* TCP_F_OWNER: snd_una at the last tick by bytes */
-    uint32_t snd_wnd_max;
-    uint64_t user;
+    /* a look-up of many reads this line only: is it that connection, is it over, what is to be fetched next */
+    uint32_t flags;         /* enum tcp_flag_bit */
+    struct tcp_active *act; /* NULL: asleep (tcp_idle.c) */
 
     /* the path and the peer */
     const struct tcp_congestion *congestion;
