@@ -377,7 +377,8 @@ static void segment_arrives(struct tcp *tcp, struct tcp_rx *rx)
 
 static void buffer_arrives(struct tcp *tcp, struct buf *b, tg_ns now)
 {
-    struct tcp_rx rx; /* every field is set below: to clear it first would cost more than to fill it */
+    struct tcp_rx
+        rx; /* every field is set below: to clear it first would cost more than to fill it */
     rx.b = b;
     rx.now = now;
     stats_count(tcp->stats, TG_C_tcp_in_segments);
