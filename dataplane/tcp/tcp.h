@@ -86,6 +86,7 @@ struct tcp_config {
     uint32_t keep_idle_ms, keep_interval_ms, keep_count, user_timeout_ms;
     uint32_t congestion; /* enum tcp_congestion_id */
     uint32_t ecn;        /* enum tcp_ecn */
+    bool no_pacing;      /* a window may leave at once */
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
     uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);

@@ -3,6 +3,7 @@
  * lost segments first, then new ones as both windows allow, ACKs merged with them, else one ACK. Called
  * by the worker once a turn (again while it returns true).
  */
+#include "tcp/tcp_pace.h"
 #include "tcp/tcp_pmtu.h"
 
 /* Why sending stopped. */
@@ -11,6 +12,7 @@ enum stop {
     STOP_WINDOW,  /* the peer's window */
     STOP_CWND,    /* congestion window */
     STOP_QUANTUM, /* others' turn */
+    STOP_PACE,    /* its time has not come */
     STOP_STARVED, /* pool empty */
 };
 
@@ -133,12 +135,17 @@ static enum stop send_next(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     if (stop != STOP_EMPTY)
         return stop;
     struct buf *b = pcb->act->snd_unsent;
+    if (!pcb->act->tlp.wish && !tcp_pace_allows(tcp, pcb, now)) {
+        tcp_deadline_set(tcp, pcb, TCP_D_PACE, tcp_pace_next(pcb, now));
+        return STOP_PACE;
+    }
     if (pcb->act->reserved == b)
         pcb->act->reserved = NULL; /* it has left: a reservation ends with the turn */
     if (!tcp_emit_queued(tcp, pcb, b, now))
         return STOP_STARVED;
     if (probe)
         tcp_pmtu_probe_sent(tcp, pcb, b, probe);
+    tcp_pace_sent(tcp, pcb, segment_len(b), now);
     pcb->act->snd_unsent = b->link;
     pcb->snd_nxt = b->seq_end;
     pcb->flags &= ~(uint32_t)(TCP_F_OVERRIDE | TCP_F_CORK_SPENT);
@@ -280,7 +287,7 @@ static void cwnd_use_note(struct tcp_pcb *pcb, enum stop stop)
 {
     if (stop == STOP_CWND || tcp_pipe(pcb) + pcb->mss > pcb->act->cwnd)
         pcb->flags |= TCP_F_CWND_LIMITED;
-    else if (stop != STOP_QUANTUM && tcp_pipe(pcb) < pcb->act->cwnd / 2)
+    else if (stop != STOP_QUANTUM && stop != STOP_PACE && tcp_pipe(pcb) < pcb->act->cwnd / 2)
         pcb->flags &= ~(uint32_t)TCP_F_CWND_LIMITED;
 }
 

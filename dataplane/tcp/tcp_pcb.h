@@ -81,6 +81,7 @@ enum tcp_deadline {
     TCP_D_CORK,      /* the cork has held long enough */
     TCP_D_KEEPALIVE, /* the next look at a silent peer: does not keep a connection awake */
     TCP_D_USER,      /* user timeout: what was written has waited long enough */
+    TCP_D_PACE,      /* the next new segment may leave */
     TCP_D_KINDS,
 };
 
@@ -234,6 +235,7 @@ struct tcp_active {
     tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
     uint64_t cc[6];      /* private to the congestion control */
     struct tcp_hystart hystart;
+    tg_ns pace_ns;    /* new segments are paid for until then */
     uint32_t ecn_end; /* no second cut for an echo before this is acknowledged */
     bool ecn_echo;    /* we send ECE until CWR comes */
     bool ecn_cwr;     /* the next new segment says that we have cut the window */

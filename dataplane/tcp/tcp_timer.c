@@ -113,6 +113,7 @@ static void deadline_passed(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_deadl
     case TCP_D_LIFE:
         life_ended(tcp, pcb);
         return;
+    case TCP_D_PACE:
     case TCP_D_REPAIR:
         tcp_mark_dirty(tcp, pcb);
         return;
