@@ -9,6 +9,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_mbuf_pool_ops.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -171,11 +172,38 @@ static void io_frame_init(struct rte_mempool *pool, void *arg, void *object, uns
     *io_buf_of(m) = (struct buf){.head = m->buf_addr, .cap = m->buf_len, .pool = &host->home};
 }
 
+/* What rte_pktmbuf_pool_create does, but for one flag. Without hugepages a mempool keeps objects from crossing a page,
+ * so they stand 4,096 bytes apart. net_af_xdp computes the size of its UMEM without the gaps: frames at the end lie
+ * outside, and the port falls silent once they are used. Objects may cross pages then: who has no hugepages has no
+ * device that reads physical memory. */
+static struct rte_mempool *io_frames_make(unsigned n, bool hugepages)
+{
+    const unsigned element = sizeof(struct rte_mbuf) + sizeof(struct buf) + IO_FRAME_BYTES;
+    struct rte_pktmbuf_pool_private room = {.mbuf_data_room_size = IO_FRAME_BYTES,
+                                            .mbuf_priv_size = sizeof(struct buf)};
+    struct rte_mempool *frames =
+        rte_mempool_create_empty("frames", n, element, 256, sizeof room, SOCKET_ID_ANY,
+                                 hugepages ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+    if (!frames)
+        return NULL;
+    int result = rte_mempool_set_ops_byname(frames, rte_mbuf_best_mempool_ops(), NULL);
+    if (result == 0) {
+        rte_pktmbuf_pool_init(frames, &room);
+        result = rte_mempool_populate_default(frames);
+    }
+    if (result < 0) {
+        rte_mempool_free(frames);
+        rte_errno = -result;
+        return NULL;
+    }
+    rte_mempool_obj_iter(frames, rte_pktmbuf_init, NULL);
+    return frames;
+}
+
 static enum tg_err io_frames_create(struct io_host *host, const struct io_config *config,
                                     char problem[256])
 {
-    host->frames = rte_pktmbuf_pool_create("frames", config->workers * config->buffers, 256,
-                                           sizeof(struct buf), IO_FRAME_BYTES, SOCKET_ID_ANY);
+    host->frames = io_frames_make(config->workers * config->buffers, config->hugepages);
     if (!host->frames)
         return io_problem(problem, TG_NO_MEMORY, "no memory for %u frames of %zu bytes: %s",
                           config->workers * config->buffers, IO_OBJECT_BYTES,

@@ -266,6 +266,23 @@ static void pool_runs_dry_and_recovers(void **state)
         buf_unref(io_pool(io[1]), b);
 }
 
+/* net_af_xdp computes the size of its UMEM from the count of frames and the size of one: no gaps may lie between them,
+ * or frames lie outside and the port falls silent. */
+static void frames_lie_side_by_side(void **state)
+{
+    const uint8_t *low = NULL, *high = NULL;
+    struct buf_queue all = {0};
+    for (struct buf *b; (b = buf_alloc(io_pool(io[0])));) {
+        low = !low || b->head < low ? b->head : low;
+        high = b->head > high ? b->head : high;
+        buf_queue_push(&all, b);
+    }
+    assert_in_range(all.count, 4096, 8192);
+    assert_true((size_t)(high - low) <= 8192 * (size_t)(BUF_HEADROOM + BUF_ROOM + 512));
+    for (struct buf *b; (b = buf_queue_pop(&all));)
+        buf_unref(io_pool(io[0]), b);
+}
+
 static tg_ns system_now(void)
 {
     struct timespec t;
@@ -301,6 +318,7 @@ int main(void)
         cmocka_unit_test(full_handoff_ring_drops_and_counts),
         cmocka_unit_test(full_transmit_queue_drops_and_counts),
         cmocka_unit_test(pool_runs_dry_and_recovers),
+        cmocka_unit_test(frames_lie_side_by_side),
         cmocka_unit_test(clock_goes_forward_with_the_system),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
