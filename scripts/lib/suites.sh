@@ -52,6 +52,19 @@ suite_diff() {
     suites_python "$root/scripts/lib/suite_programs.py" "$program --scripts $1" "$program --scripts 200 --selftest"
 }
 
+# suite_peer [quick] [WORD...]: our TCP against the kernel's over a bad line, on every kind of port. WORDs pick cases by name.
+suite_peer() {
+    local quick=()
+    ui_need_root "scripts/test"
+    if [[ ${1:-} == quick ]]; then
+        quick=(quick)
+        shift
+    fi
+    build_ninja release tests/peer/tcp_peer_app tests/peer/lossy_bridge
+    build_ninja xdp tests/peer/tcp_peer_app
+    suites_python "$root/tests/peer/peer.py" "${quick[@]}" "$(build_dir release)" "$(build_dir xdp)" "$@"
+}
+
 # The branches of the TCP stack that unit tests, simulator and scripts take: 90 % at least.
 suite_coverage() {
     local dir name targets='' commands=()
