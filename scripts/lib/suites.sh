@@ -40,6 +40,7 @@ suite_packet() {
         "$program" --lax "$TG_PKT_DIR" || true
     fi
     suites_python "$root/scripts/lib/suite_programs.py" "$program $scripts" "$program --wrong $tests/wrong" \
+        "$program --lax $tests/lax" \
         "$(build_dir asan)/$name $scripts" "$(build_dir release)/$loader $(build_dir release)/$adapter"
 }
 

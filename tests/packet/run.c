@@ -8,6 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* tcp_rmem of those who write scripts for Linux: a window scale of 8. */
+#define LAX_RECEIVE_WINDOW 15728640
+
 struct run {
     struct script *script;
     const struct script_event *event;
@@ -142,12 +145,35 @@ static void pending_look(struct run *r)
 
 /* --- packets --------------------------------------------------------------------------------------------------- */
 
+/* Other stacks leave segmentation to the network card, and their scripts expect the segment before it: take the packets that
+ * wait together until they are as long as what is wanted. PSH is each system's own. */
+static void segments_join(struct run *r, const struct script_segment *wanted, struct host_packet *p)
+{
+    struct host *host = &r->host;
+    while (p->segment.len && p->segment.len < wanted->len && host->first != host->end) {
+        const struct host_packet *next = &host->queue[host->first % HOST_QUEUE_MAX];
+        if (next->segment.seq != p->segment.seq + p->segment.len || next->segment.len == 0)
+            break;
+        p->segment.len += next->segment.len;
+        p->segment.flags |= next->segment.flags;
+        host->first++;
+    }
+    p->segment.flags = (uint8_t)((p->segment.flags & ~TCP_PSH) | (wanted->flags & TCP_PSH));
+}
+
+/* packetdrill allows an eighth of the time since the event before, too, where the script does not say otherwise. */
+static int64_t tolerance(const struct run *r, const struct script_event *e)
+{
+    int64_t eighth = e->time_kind == TIME_RELATIVE && !r->strict ? e->time_us / 8 : 0;
+    return eighth > r->script->tolerance_us ? eighth : r->script->tolerance_us;
+}
+
 static void out_expect(struct run *r, const struct script_event *e, int64_t early, int64_t late)
 {
     char wanted[700], got[700], why[80];
     segment_print(&e->segment, wanted, sizeof wanted);
-    int64_t end = e->time_kind == TIME_ANY ? script_time(r) + 3600 * 1000000ll
-                                           : late + r->script->tolerance_us;
+    int64_t end =
+        e->time_kind == TIME_ANY ? script_time(r) + 3600 * 1000000ll : late + tolerance(r, e);
     advance(r, host_time(end), true);
     struct host_packet *p = host_next(&r->host);
     if (r->failed)
@@ -157,13 +183,15 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
         return;
     }
     int64_t at = (int64_t)((p->time - HOST_START) / TG_US);
+    if (!r->strict)
+        segments_join(r, &e->segment, p);
     packet_ts_relative(&r->host, &e->segment, &p->segment);
     segment_print(&p->segment, got, sizeof got);
     if (!packet_matches(&e->segment, &p->segment, (unsigned)(r->script->tolerance_us / 1000), why,
                         sizeof why))
         fail(r, "%s\n      wanted > %s\n      got    > %s  at %.6f", why, wanted, got,
              (double)at / 1e6);
-    else if (e->time_kind != TIME_ANY && at < early - r->script->tolerance_us)
+    else if (e->time_kind != TIME_ANY && at < early - tolerance(r, e))
         fail(r, "too early: %s at %.6f, wanted %.6f", got, (double)at / 1e6, (double)early / 1e6);
     else if (p->bad_byte != UINT32_MAX)
         fail(r, "byte %u of %s is not the one that was written", p->bad_byte, got);
@@ -256,6 +284,8 @@ bool script_run(struct script *script, bool ip6, bool strict, char *why, size_t 
     }
     int64_t previous = 0;
     host_defaults(&r->host, ip6);
+    if (!strict)
+        r->host.config.receive_window_max = LAX_RECEIVE_WINDOW;
     for (unsigned i = 0; i < script->count; i++)
         if (script->events[i].kind == EVENT_COMMAND)
             knobs_read(&r->host, script->events[i].text, script->verbose ? script->path : NULL);
