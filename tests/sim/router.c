@@ -2,6 +2,7 @@
  * Routing by a coin. Called by sim.c through the node's functions.
  */
 #include "tests/sim/router.h"
+#include "tests/sim/frame.h"
 
 #define FRAME_MAX 2200
 
@@ -75,6 +76,25 @@ static void strip_timestamps(uint8_t *frame, size_t len)
     wire_put16(tcp + 16, (uint16_t)((sum & 0xffff) + (sum >> 16)));
 }
 
+/* Which node has a packet of this connection gone to? */
+static void note_met(struct router *r, struct span frame, const struct edge *edge)
+{
+    struct sim_layout l;
+    unsigned index = sim_layout_find(frame, &l)
+                         ? wire_get16(frame.data + l.tcp) - (unsigned)HOST_FIRST_PORT
+                         : UINT32_MAX;
+    if (index < TG_ARRAY_LEN(r->met))
+        r->met[index] |= edge == r->edge[0] ? 1 : 2;
+}
+
+unsigned router_undivided(const struct router *router)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(router->met); i++)
+        count += router->met[i] == 1 || router->met[i] == 2;
+    return count;
+}
+
 static void router_receive(struct sim_node *node, struct span frame)
 {
     struct router *r = router_of(node);
@@ -86,6 +106,7 @@ static void router_receive(struct sim_node *node, struct span frame)
         r->receive_own(node, frame);
         return;
     }
+    note_met(r, frame, edge);
     uint8_t copy[FRAME_MAX];
     memcpy(copy, frame.data, frame.len);
     memcpy(copy, edge->mac, 6);

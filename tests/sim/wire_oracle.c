@@ -40,6 +40,7 @@ static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
         return; /* the same again, or a lie */
     f->syn_in = true;
     f->isn_in = s->seq;
+    f->syn_flags_in = s->flags;
     f->wscale_in = s->has_wscale;
     f->shift_in = s->shift;
     f->sack_in = s->has_sack_permitted;
@@ -80,6 +81,7 @@ void wire_oracle_in(struct wire_oracle *o, struct span frame)
     }
     if (wire_before(f->arrived_end, s.seq_end))
         f->arrived_end = s.seq_end;
+    f->marked |= s.ecn == 3 && s.bytes;
     if (s.seq_end != s.seq)
         wire_ranges_add(f, s.seq, s.seq_end);
     if (s.has_ts && wire_before(f->ts_arrived, s.ts_value))
@@ -99,6 +101,7 @@ static void note_syn_out(struct wire_flow *f, const struct wire_seen *s)
     }
     f->syn_out = true;
     f->isn_out = s->seq;
+    f->syn_flags_out = s->flags;
     f->wscale_out = s->has_wscale;
     f->shift_out = s->shift;
     f->ts_out = s->has_ts;
@@ -191,6 +194,33 @@ static const char *judge_timestamps(struct wire_flow *f, const struct wire_seen 
     return NULL;
 }
 
+/* Both asked and agreed, as far as this side can know (RFC 3168 s6.1.1). */
+static bool ecn_agreed(const struct wire_flow *f)
+{
+    bool server = f->syn_flags_out & TCP_ACK;
+    uint8_t asked = server ? f->syn_flags_in : f->syn_flags_out;
+    uint8_t agreed = server ? f->syn_flags_out : f->syn_flags_in;
+    return (asked & (TCP_ECE | TCP_CWR)) == (TCP_ECE | TCP_CWR) &&
+           (agreed & (TCP_ECE | TCP_CWR)) == TCP_ECE;
+}
+
+static const char *judge_ecn(const struct wire_flow *f, const struct wire_seen *s)
+{
+    if (s->ecn == 3)
+        return "a packet that claims to have met congestion already";
+    if (s->ecn && (s->bytes == 0 || s->flags & (TCP_SYN | TCP_RST)))
+        return "an ECN-capable packet without data";
+    if (s->ecn && wire_before(s->seq, f->sent_end))
+        return "an ECN-capable retransmission";
+    if (s->flags & TCP_SYN)
+        return NULL;
+    if ((s->ecn || s->flags & (TCP_ECE | TCP_CWR)) && !ecn_agreed(f))
+        return "ECN that was not agreed on";
+    if (s->flags & TCP_ECE && !f->marked)
+        return "an echo of a mark that never came";
+    return NULL;
+}
+
 static const char *judge(struct wire_oracle *o, struct wire_flow *f, const struct wire_seen *s)
 {
     const char *wrong = judge_data(o, f, s);
@@ -202,6 +232,8 @@ static const char *judge(struct wire_oracle *o, struct wire_flow *f, const struc
         wrong = judge_window(f, s);
     if (!wrong)
         wrong = judge_sack(f, s);
+    if (!wrong)
+        wrong = judge_ecn(f, s);
     return wrong ? wrong : judge_timestamps(f, s);
 }
 

@@ -9,6 +9,7 @@
  *   the right edge of the window never moves back (s3.8.6)
  *   SACK blocks name data that has arrived (RFC 2018 s3, RFC 2883 s4 for the first)
  *   timestamps never go back, echo one that has come, and are in every segment or in none (RFC 7323 s3.2)
+ *   only new data of connections that agreed is ECN-capable, and a mark is echoed only if one came (RFC 3168)
  *   a reset answers something
  */
 #ifndef TESTS_SIM_WIRE_ORACLE_H
@@ -34,6 +35,8 @@ struct wire_flow {
     bool answered;                                      /* our SYN has been acknowledged */
     bool wscale_out, wscale_in, sack_in, ts_out, ts_in; /* options of the SYNs */
     uint8_t shift_out, shift_in;
+    uint8_t syn_flags_out, syn_flags_in;
+    bool marked; /* data with a congestion mark has arrived */
     uint16_t mss_in;
     uint32_t isn_in, isn_out;
 
@@ -78,6 +81,7 @@ struct wire_seen {
     uint32_t bytes;
     uint16_t window;
     uint8_t flags;
+    uint8_t ecn; /* of the IP header: 0 not capable, 1 and 2 capable, 3 congestion met */
     unsigned option_bytes;
     bool has_mss, has_wscale, has_sack_permitted, has_ts;
     uint16_t mss;

@@ -49,6 +49,7 @@ bool wire_seen_read(struct span frame, bool outgoing, struct wire_seen *seen)
         .ack = wire_get32(tcp + 8),
         .bytes = (uint32_t)(l.end - l.payload),
         .flags = tcp[13],
+        .ecn = l.v4 ? frame.data[ETH_BYTES + 1] & 3 : frame.data[ETH_BYTES + 1] >> 4 & 3,
         .window = wire_get16(tcp + 14),
         .option_bytes = (unsigned)(l.payload - l.tcp - TCP_BYTES),
     };
