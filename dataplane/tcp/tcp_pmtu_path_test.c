@@ -186,6 +186,7 @@ static void probe_out(struct trace *t, uint32_t at[BEHIND + 2])
     }
     trace_pcb(t)->act->cwnd = trace_pcb(t)->ssthresh = 20 * small;
     trace_write(t, seq - 1, BEHIND * small + small / 2);
+    trace_advance(t, 20 * TG_MS); /* they are paced */
     for (unsigned i = 0; i <= BEHIND; i++) {
         at[i] = seq;
         OUT(t, .flags = A, .seq = seq, .ack = 1, .len = i ? ANY : full);
@@ -193,7 +194,6 @@ static void probe_out(struct trace *t, uint32_t at[BEHIND + 2])
     }
     QUIET(t);
     at[BEHIND + 1] = seq;
-    t->node.now += 20 * TG_MS;
 }
 
 /* The peer lacks the probe and, if so, one of those behind it. Returns ssthresh, the window before in *cwnd. */
