@@ -36,9 +36,13 @@ void tcp_sent_insert(struct tcp_active *act, struct buf *at, struct buf *b)
         rack->oldest = b;
 }
 
+/* By time, and within a burst by sequence number, which is the order of sending unless a retransmission follows. */
 void tcp_sent_append(struct tcp_active *act, struct buf *b)
 {
-    tcp_sent_insert(act, act->rack.newest, b);
+    struct buf *at = act->rack.newest;
+    while (at && at->tx_ns == b->tx_ns && seq_lt(b->seq_end, at->seq_end))
+        at = at->sent.older;
+    tcp_sent_insert(act, at, b);
 }
 
 void tcp_sent_remove(struct tcp_active *act, struct buf *b)
@@ -174,6 +178,8 @@ bool tcp_rack_detect(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     tcp_deadline_clear(pcb, TCP_D_RACK);
     for (struct buf *b = rack->oldest, *newer; b && b->tx_ns <= rack->xmit_ns; b = newer) {
         newer = b->sent.newer;
+        if (b->tx_ns == rack->xmit_ns && seq_lt(rack->end_seq, b->seq_end))
+            break; /* of the same burst, and behind: as is all the rest */
         if (!left_before_rack(rack, b))
             continue;
         tg_ns due = b->tx_ns + rack->rtt + window;
