@@ -20,7 +20,8 @@
 #define TCP_DUP_THRESHOLD    3u         /* RFC 5681 s3.2 */
 #define TCP_DSACK_AGE        (1u << 30) /* bytes below snd_una: what a DSACK may tell of */
 #define TCP_RTO_AFTER_SYN    (3 * TG_S) /* RFC 6298 s5.7: the SYN was lost and there is no sample */
-#define TCP_ORPHAN_WAIT      (60 * TG_S) /* FIN-WAIT-2 without a user */
+#define TCP_ORPHAN_WAIT      (60 * TG_S)   /* FIN-WAIT-2 without a user */
+#define TCP_RTO_COUNTED      (200 * TG_MS) /* timeout with which limits of retransmissions count */
 #define TCP_ORPHAN_RETRIES   8u /* retransmissions or probes of a connection without a user */
 #define TCP_ACK_INTERVAL     (500 * TG_MS) /* answers to suspect segments, per connection */
 #define TCP_CHALLENGES       100u /* such answers a second and stack, plus jitter (RFC 5961 s7) */

@@ -116,6 +116,22 @@ static void freebsd_answers_in_kind(void **state)
     trace_end(t);
 }
 
+/* A short timeout gives up no sooner than a long one: eight retransmissions of an orphan are a minute. */
+static void a_short_timeout_is_no_less_patient(void **state)
+{
+    struct trace *t = start_as(state, &tcp_profile_freebsd);
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    assert_int_equal(trace_info(t).rto, 30 * TG_MS);
+    trace_write(t, 0, 100);
+    tcp_close(t->node.tcp, t->h);
+    trace_collect(t);
+    trace_advance(t, 50 * TG_S);
+    assert_int_equal(tcp_connection_count(t->node.tcp), 1);
+    trace_advance(t, 100 * TG_S);
+    assert_int_equal(tcp_connection_count(t->node.tcp), 0);
+    trace_end(t);
+}
+
 /* Every knob of a profile, far from the two that come with the stack. */
 static void a_profile_of_ones_own(void **state)
 {
@@ -220,9 +236,13 @@ static void impossible_profiles_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(linux_is_the_default),    BOTH(linux_answers_in_kind),
-        BOTH(freebsd_is_another_face), BOTH(freebsd_answers_in_kind),
-        BOTH(a_profile_of_ones_own),   cmocka_unit_test(impossible_profiles_are_refused),
+        BOTH(linux_is_the_default),
+        BOTH(linux_answers_in_kind),
+        BOTH(freebsd_is_another_face),
+        BOTH(freebsd_answers_in_kind),
+        BOTH(a_short_timeout_is_no_less_patient),
+        BOTH(a_profile_of_ones_own),
+        cmocka_unit_test(impossible_profiles_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

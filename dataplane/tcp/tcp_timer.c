@@ -37,11 +37,15 @@ static void syn_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     tcp_mark_dirty(tcp, pcb);
 }
 
+/* Limits are counts of doublings from 200 ms on: a profile or a path with a shorter timeout must not make
+ * patience shorter (as Linux, which turns its counts into times). */
 static bool retries_spent(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
     unsigned limit = tcp->config.retries;
     if (tcp_has(pcb, TCP_F_ORPHAN) && limit > TCP_ORPHAN_RETRIES)
         limit = TCP_ORPHAN_RETRIES; /* nobody waits for it: a peer must not hold it for long */
+    for (tg_ns rto = pcb->rto; rto < TCP_RTO_COUNTED; rto *= 2)
+        limit++;
     return pcb->act->retries >= limit;
 }
 
