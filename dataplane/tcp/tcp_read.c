@@ -17,6 +17,8 @@ static enum tcp_ca_state ca_state_of(const struct tcp_pcb *pcb)
         return TCP_CA_LOSS;
     if (tcp_has(pcb, TCP_F_RECOVERY))
         return TCP_CA_RECOVERY;
+    if (tcp_has(pcb, TCP_F_ECN) && seq_lt(pcb->snd_una, pcb->act->ecn_end))
+        return TCP_CA_CWR;
     return pcb->act->sacked || pcb->act->dup_acks ? TCP_CA_DISORDER : TCP_CA_OPEN;
 }
 
