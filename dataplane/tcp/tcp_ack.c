@@ -138,9 +138,22 @@ static void arrivals_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp
         queue_acknowledge(tcp, pcb, rx->seg.ack, news, rx->now);
     }
     if (tcp_has(pcb, TCP_F_SACK) && rx->options.sack_count)
-        tcp_sack_take(tcp, pcb, &rx->options, news, rx->now);
+        tcp_sack_take(tcp, pcb, &rx->options, rx->seg.ack, news, rx->now);
     news->delivered = (uint32_t)(pcb->act->delivered - delivered);
     rtt_take(tcp, pcb, news, rx->now);
+}
+
+/* An ACK that others have overtaken may be the only one that tells of a duplicate, or of an early segment. */
+static void old_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx,
+                         struct tcp_ack_news *news)
+{
+    if (!tcp_has(pcb, TCP_F_SACK) || !rx->options.sack_count)
+        return;
+    uint64_t delivered = pcb->act->delivered;
+    tcp_sack_take(tcp, pcb, &rx->options, rx->seg.ack, news, rx->now);
+    news->delivered = (uint32_t)(pcb->act->delivered - delivered);
+    if (news->sack_news || news->has_dsack)
+        tcp_loss_on_ack(tcp, pcb, news, rx->now);
 }
 
 void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
@@ -148,8 +161,10 @@ void tcp_ack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
     uint32_t ack = rx->seg.ack, una = pcb->snd_una;
     bool outstanding = una != pcb->snd_nxt;
     struct tcp_ack_news news = news_make(pcb, rx);
-    if (seq_lt(ack, una)) /* old, within MAX.SND.WND: its text counts, its ACK does not */
+    if (seq_lt(ack, una)) { /* old, within MAX.SND.WND: its text counts, its ACK does not */
+        old_ack_take(tcp, pcb, rx, &news);
         return;
+    }
     bool window_changed = window_take(tcp, pcb, rx);
     arrivals_take(tcp, pcb, rx, &news);
     progress_note(pcb, news.acked || news.sack_news);

@@ -313,9 +313,9 @@ void tcp_loss_on_reorder_timer(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 /* The path takes less: resegment, send again what was too large. */
 void tcp_loss_on_mtu(struct tcp *tcp, struct tcp_pcb *pcb, uint16_t mtu);
 void tcp_segment_mark_lost(struct tcp_pcb *pcb, struct buf *b);
-/* Mark what the peer holds (RFC 2018), note a duplicate (RFC 2883). */
+/* Mark what the peer holds (RFC 2018), note a duplicate (RFC 2883): blocks of a segment with this ACK number. */
 void tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options,
-                   struct tcp_ack_news *news, tg_ns now);
+                   uint32_t ack, struct tcp_ack_news *news, tg_ns now);
 /* The peer has dropped what it had sacked (RFC 2018 s8): all of it is lost. */
 void tcp_sack_forget(struct tcp_pcb *pcb);
 

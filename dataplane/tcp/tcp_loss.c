@@ -63,6 +63,7 @@ static void on_new_data(struct tcp_pcb *pcb, const struct tcp_ack_news *news, tg
     bool recovering = tcp_has(pcb, TCP_F_RECOVERY); /* the ACK that ends it does not grow cwnd */
     if (tcp_has(pcb, TCP_F_RECOVERY | TCP_F_TIMEOUT) && recovery_over(pcb))
         recovery_leave(pcb);
+    recovering = recovering || pcb->act->undo.frto == TCP_FRTO_NEW; /* two segments, no more */
     if (!recovering && tcp_has(pcb, TCP_F_CWND_LIMITED))
         pcb->congestion->acked(pcb, news->acked, now);
     if (pcb->snd_una == pcb->snd_nxt)

@@ -31,11 +31,13 @@ struct pair {
     struct pair_user user[2];
     struct prng prng;
     tg_ns now, delay, jitter;
-    tg_ns byte_time;    /* of the link, ns; 0: any number at once */
-    tg_ns free_at[2];   /* when the link in a direction has sent what it has */
-    uint32_t queue_max; /* bytes that may wait for the link; 0: any number */
-    uint64_t overflows;
+    tg_ns byte_time;          /* of the link, ns; 0: any number at once */
+    tg_ns free_at[2];         /* when the link in a direction has sent what it has */
+    uint32_t queue_max;       /* bytes that may wait for the link; 0: any number */
+    uint64_t overflows, lost; /* frames that did not arrive: queue, chance */
     unsigned loss_permille, duplicate_permille;
+    unsigned late_permille; /* of the frames come late_by later than the others */
+    tg_ns late_by;
     bool cut; /* nothing passes */
     struct pair_frame *flying;
     unsigned count;
@@ -78,8 +80,10 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
 {
     bool tcp = wire_get16(b->data + 12) != ETHERTYPE_ARP && b->ip_proto == IP_PROTO_TCP;
     p->frames++;
-    if (p->cut || (tcp && pair_chance(p, p->loss_permille)))
+    if (p->cut || (tcp && pair_chance(p, p->loss_permille))) {
+        p->lost++;
         return;
+    }
     tg_ns start = p->free_at[to] > p->now ? p->free_at[to] : p->now;
     if (p->queue_max && start - p->now > p->queue_max * p->byte_time) {
         p->overflows++;
@@ -89,6 +93,8 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
     assert_true(p->count < PAIR_FLYING);
     struct pair_frame *f = &p->flying[p->count++];
     f->at = p->free_at[to] + p->delay + (p->jitter && tcp ? prng_below(&p->prng, p->jitter) : 0);
+    if (tcp && pair_chance(p, p->late_permille))
+        f->at += p->late_by;
     f->to = (uint8_t)to;
     f->len = b->len;
     memcpy(f->bytes, b->data, b->len);

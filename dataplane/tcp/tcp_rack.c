@@ -153,9 +153,11 @@ tg_ns tcp_rack_window(const struct tcp_pcb *pcb)
     if (!rack->reordering &&
         (tcp_has(pcb, TCP_F_RECOVERY | TCP_F_TIMEOUT) || rack->sacked_count >= TCP_DUP_THRESHOLD))
         return 0;
-    tg_ns window = pcb->act->min_rtt / 4 * u32_max(rack->reo_mult, 1);
-    window = window < pcb->srtt ? window : pcb->srtt;
-    return window > REO_LEAST ? window : REO_LEAST;
+    tg_ns quarter = pcb->act->min_rtt / 4;
+    quarter = quarter > REO_LEAST ? quarter : REO_LEAST;
+    tg_ns window = quarter * u32_max(rack->reo_mult, 1);
+    tg_ns most = pcb->srtt > REO_LEAST ? pcb->srtt : REO_LEAST;
+    return window < most ? window : most;
 }
 
 /* --- what is lost ------------------------------------------------------------------------------------------ */

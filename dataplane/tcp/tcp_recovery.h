@@ -59,6 +59,7 @@ struct tcp_prr {
 /* The last cut of the window, while it may turn out to have been for nothing (tcp_undo.c). */
 struct tcp_undo {
     bool open;          /* the rest is valid */
+    bool timeout;       /* one was among the reasons: no sign of reordering */
     bool stamped;       /* `stamp` is */
     uint8_t frto;       /* enum tcp_frto */
     uint32_t stamp;     /* timestamp of the first retransmission since */

@@ -29,13 +29,13 @@ static bool block_within(const struct tcp_sack_block *inner, const struct tcp_sa
 }
 
 /* RFC 2883 s4: the first block lies below the ACK, or inside the second. Very old ones are forgeries. */
-static void dsack_take(const struct tcp_pcb *pcb, const struct tcp_options *options,
+static void dsack_take(const struct tcp_pcb *pcb, const struct tcp_options *options, uint32_t ack,
                        struct tcp_ack_news *news)
 {
     const struct tcp_sack_block *first = &options->sack[0];
     if (!seq_lt(first->left, first->right) || pcb->snd_una - first->left > TCP_DSACK_AGE)
         return;
-    news->has_dsack = seq_le(first->right, pcb->snd_una);
+    news->has_dsack = seq_le(first->right, ack);
     news->dsack = *first;
 }
 
@@ -132,12 +132,12 @@ static bool block_seen(const struct tcp_rack *rack, const struct tcp_sack_block 
 }
 
 void tcp_sack_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_options *options,
-                   struct tcp_ack_news *news, tg_ns now)
+                   uint32_t ack, struct tcp_ack_news *news, tg_ns now)
 {
     struct tcp_rack *rack = &pcb->act->rack;
     struct walk walk = {.news = news, .now = now};
     struct tcp_sack_block seen[TCP_SACK_BLOCKS_MAX] = {0};
-    dsack_take(pcb, options, news);
+    dsack_take(pcb, options, ack, news);
     if (!news->has_dsack)
         dsack_above_take(pcb, options, news);
     if (news->has_dsack)

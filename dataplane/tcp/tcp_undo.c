@@ -22,6 +22,7 @@ void tcp_undo_begin(struct tcp_pcb *pcb)
 /* RFC 5682 s3.1 step 1: not inside another recovery, not for a second timeout. */
 void tcp_undo_timeout(struct tcp_pcb *pcb, bool fresh)
 {
+    pcb->act->undo.timeout = true;
     pcb->act->undo.frto = fresh && tcp_has(pcb, TCP_F_SACK) ? TCP_FRTO_RESENT : TCP_FRTO_OFF;
 }
 
@@ -136,6 +137,10 @@ static void recovery_undo(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct tcp_undo *undo = &pcb->act->undo;
     stats_count(tcp->stats, TG_C_tcp_recoveries_undone);
+    if (!undo->timeout) { /* or every late segment would be taken for lost by dupthresh, as the first was */
+        pcb->act->rack.reordering = true;
+        pcb->act->reordering_seen++;
+    }
     pcb->act->cwnd = u32_max(pcb->act->cwnd, undo->cwnd);
     pcb->ssthresh = u32_max(pcb->ssthresh, undo->ssthresh);
     pcb->congestion->undo(pcb);
