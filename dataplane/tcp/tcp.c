@@ -3,6 +3,7 @@
  * allocated is allocated in tcp_create.
  */
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_half_open.h"
 #include <stdlib.h>
 
 #define WINDOW_DEFAULT     262144u
@@ -33,7 +34,7 @@ static void config_defaults(struct tcp_config *c)
 static bool config_valid(const struct tcp_config *c)
 {
     return c->connections_max > 0 && c->connections_max < 1u << 24 && c->time_wait_max < 1u << 24 &&
-           c->active_max <= c->connections_max &&
+           c->half_open_max < 1u << 28 && c->active_max <= c->connections_max &&
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
            c->receive_window_max >= 2048 && c->receive_window_initial >= 2048 && c->worker < 256 &&
            c->ooo_segments_max < 65535 && c->ecn <= TCP_ECN_OFF &&
@@ -60,6 +61,8 @@ static enum tg_err tcp_allocate(struct tcp *tcp)
         err = flow_table_init(&tcp->flows, tcp->config.connections_max + tcp->config.time_wait_max);
     if (err == TG_OK)
         err = tcp_timewait_init(tcp);
+    if (err == TG_OK)
+        err = tcp_half_open_init(tcp);
     return err;
 }
 
@@ -112,6 +115,7 @@ void tcp_destroy(struct tcp *tcp)
         if (pool_is_taken(&tcp->pcbs, i))
             tcp_pcb_free(tcp, tcp_pcb_at(tcp, i));
     timer_cancel(tcp->wheel, &tcp->keep_timer);
+    tcp_half_open_destroy(tcp);
     tcp_timewait_destroy(tcp);
     flow_table_free(&tcp->flows);
     pool_free(&tcp->actives);
@@ -140,6 +144,7 @@ bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tup
 {
     if (value & TCP_FLOW_TW)
         return tcp_timewait_matches(tcp, value & ~TCP_FLOW_TW, tuple);
+    tg_assert(!(value & TCP_FLOW_SYN)); /* the flow table has none */
     const struct tcp_pcb *pcb = tcp_pcb_at(tcp, value);
     return !tcp_has(pcb, TCP_F_DETACHED) && tuple_equal(&pcb->tuple, tuple);
 }
@@ -155,10 +160,19 @@ static bool lookup_match(const void *arg, uint32_t value)
     return tcp_flow_matches(l->tcp, value, l->tuple);
 }
 
-uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash)
+uint32_t tcp_flow_find(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash)
 {
     struct lookup l = {tcp, tuple};
     return flow_table_find(&tcp->flows, hash, lookup_match, &l);
+}
+
+uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash)
+{
+    uint32_t flow = tcp_flow_find(tcp, tuple, hash);
+    if (flow != FLOW_TABLE_NONE)
+        return flow;
+    uint32_t number = tcp_syncache_find(&tcp->syncache, tuple, hash);
+    return number == TCP_SYN_NONE ? FLOW_TABLE_NONE : TCP_FLOW_SYN | number;
 }
 
 bool tcp_owns(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash, uint32_t *flow)
@@ -413,6 +427,11 @@ unsigned tcp_events(struct tcp *tcp, struct tcp_event out[], unsigned n)
 uint32_t tcp_connection_count(const struct tcp *tcp)
 {
     return tcp->pcbs.in_use;
+}
+
+uint32_t tcp_half_open_count(const struct tcp *tcp)
+{
+    return tcp->syncache.live;
 }
 
 uint32_t tcp_time_wait_count(const struct tcp *tcp)

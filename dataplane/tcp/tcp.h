@@ -63,10 +63,11 @@ struct tcp_profile; /* tcp_profile.h */
 enum tcp_ecn { TCP_ECN_AGREE, TCP_ECN_ON, TCP_ECN_OFF };
 
 struct tcp_config {
-    unsigned worker;             /* goes into every handle */
-    uint32_t connections_max;    /* full PCBs; <= 2^24 - 1 */
-    uint32_t active_max;         /* of them not idle at a time; 0: all */
-    uint32_t half_open_max;      /* SYN-RECEIVED among them */
+    unsigned worker;          /* goes into every handle */
+    uint32_t connections_max; /* full PCBs; <= 2^24 - 1 */
+    uint32_t active_max;      /* of them not idle at a time; 0: all */
+    uint32_t
+        half_open_max; /* places of the SYN cache, beside them; 0: as many. The rest gets cookies */
     uint32_t time_wait_max;      /* oldest is evicted when full */
     uint32_t receive_window_max; /* bytes a connection may hold unread; decides the window scale */
     uint32_t receive_window_initial; /* where it starts; grows as the reader keeps up. 0: 64 KiB */
@@ -308,7 +309,9 @@ void tcp_close(struct tcp *tcp, tcp_handle h);
 void tcp_abort(struct tcp *tcp, tcp_handle h);
 
 /* --- for tests, status and oracles --------------------------------------------------------------- */
-uint32_t tcp_connection_count(const struct tcp *tcp); /* all states, TIME-WAIT excluded */
+/* All states but TIME-WAIT and passive opens in SYN-RECEIVED. */
+uint32_t tcp_connection_count(const struct tcp *tcp);
+uint32_t tcp_half_open_count(const struct tcp *tcp); /* passive opens in SYN-RECEIVED */
 uint32_t tcp_time_wait_count(const struct tcp *tcp);
 /* Walk every invariant (sequence order, timers, queues, counts); NULL when whole, else a static text
  * that names the broken one. Linear; tests and the simulator only. */

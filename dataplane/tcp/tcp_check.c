@@ -2,7 +2,7 @@
  * Every invariant that the other files rely on, walked from outside. Called by tests, the fuzz target
  * and the simulator after each event; linear in everything, so never on the packet path.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_half_open.h"
 
 #define REQUIRE(cond, text)                                                                        \
     do {                                                                                           \
@@ -200,7 +200,7 @@ static const char *check_list(const struct tcp *tcp, enum tcp_list_kind kind)
 
 const char *tcp_check(const struct tcp *tcp)
 {
-    uint32_t half_open = 0, attached = 0, awake = 0;
+    uint32_t attached = 0, awake = 0;
     for (uint32_t i = 0; i < tcp->pcbs.count; i++) {
         if (!pool_is_taken(&tcp->pcbs, i))
             continue;
@@ -208,11 +208,9 @@ const char *tcp_check(const struct tcp *tcp)
         const char *wrong = check_pcb(tcp, pcb);
         if (wrong)
             return wrong;
-        half_open += pcb->state == TCP_S_SYN_RECEIVED;
         attached += !tcp_has(pcb, TCP_F_DETACHED);
         awake += pcb->act != NULL;
     }
-    REQUIRE(half_open == tcp->half_open, "half-open count");
     REQUIRE(awake == tcp->actives.in_use, "active parts: count");
     REQUIRE(attached + tcp->tw.live == tcp->flows.count, "flow table: count");
     for (unsigned kind = 0; kind < TCP_L_KINDS; kind++) {
@@ -223,5 +221,7 @@ const char *tcp_check(const struct tcp *tcp)
     const char *wrong = tcp_waiting_check(tcp);
     if (!wrong)
         wrong = tcp_settings_check(tcp);
+    if (!wrong)
+        wrong = tcp_half_open_check(tcp);
     return wrong ? wrong : tcp_timewait_check(tcp);
 }

@@ -2,6 +2,7 @@
  * The user closes (RFC 9293 s3.10.4, s3.10.5), and ICMP errors, which may do so for it. Called by the
  * user, and by net for errors.
  */
+#include "tcp/tcp_half_open.h"
 #include "tcp/tcp_pmtu.h"
 
 /* FIN after what is queued; the state moves at once, as s3.10.4 says. */
@@ -76,6 +77,11 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
     uint32_t flow = tcp_lookup(tcp, &error->tuple, wire_tuple_hash(tcp->toeplitz, &error->tuple));
     if (flow & TCP_FLOW_TW) /* nobody's, or TIME-WAIT's, which sends nothing of its own */
         return;
+    if (flow & TCP_FLOW_SYN) {
+        if (error->mtu == 0) /* no path is too small for a SYN-ACK */
+            tcp_half_open_unreachable(tcp, flow & ~TCP_FLOW_SYN, error->seq, error->hard);
+        return;
+    }
     struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
     /* RFC 5927 s4.1: it must quote something that is in flight. */
     if (!(seq_le(pcb->snd_una, error->seq) && seq_lt(error->seq, pcb->snd_nxt)))

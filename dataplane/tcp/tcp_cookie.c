@@ -2,6 +2,8 @@
  * See tcp_cookie.h.
  */
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_ecn.h"
+#include "tcp/tcp_half_open.h"
 #include "tcp/tcp_owner.h"
 
 #define COOKIE_MINUTE   (60 * TG_S) /* a key's time; at most OWNER_KEYS of them are believed */
@@ -10,7 +12,6 @@
 #define COOKIE_FRACTION 4u    /* ... or this part of all connections that there may be */
 #define COOKIE_NO_SCALE 0u
 #define COOKIE_ISN_ZERO (1u << 23) /* always 0 in a fresh ISN */
-#define FLOOD_FRACTION  4u /* a flood is over when this part of the half-open limit is free again */
 
 void tcp_cookie_init(struct tcp *tcp)
 {
@@ -20,14 +21,6 @@ void tcp_cookie_init(struct tcp *tcp)
         c->alone[i] = hash_sip24(tcp->config.isn_key, span_make(label, sizeof label));
     }
     c->minute = UINT64_MAX;
-}
-
-bool tcp_cookie_due(struct tcp *tcp)
-{
-    struct tcp_cookies *c = &tcp->cookies;
-    uint32_t most = tcp->config.half_open_max, few = most - most / FLOOD_FRACTION;
-    c->flooded = tcp->half_open >= (c->flooded ? few : most);
-    return c->flooded;
 }
 
 /* --- keys --------------------------------------------------------------------------------------- */
@@ -80,18 +73,17 @@ static const struct owner_identity *identity_of(struct tcp *tcp, tg_ns now)
 
 /* --- SYN in, SYN-ACK out -------------------------------------------------------------------------- */
 
-/* What is negotiated when both sides have it. No ECN: this stack does not offer it. */
-static struct owner_syn syn_of(const struct tcp_rx *rx)
+/* What is negotiated when both sides have it. Only a timestamp has room for ECN. */
+static struct owner_syn syn_of(const struct tcp *tcp, const struct tcp_rx *rx)
 {
     const struct tcp_options *o = &rx->options;
-    bool is4 = ip_addr_is4(&rx->tuple.remote);
-    uint16_t mss = o->has_mss ? o->mss : is4 ? TCP_MSS_DEFAULT4 : TCP_MSS_DEFAULT6;
     return (struct owner_syn){
-        .mss = mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : mss,
+        .mss = tcp_syn_mss(rx),
         .wscale = o->has_wscale ? o->wscale : COOKIE_NO_SCALE,
         .has_wscale = o->has_wscale,
         .sack = o->sack_permitted,
         .timestamps = o->has_timestamps,
+        .ecn = o->has_timestamps && tcp_ecn_asked(tcp, rx->flags),
     };
 }
 
@@ -102,7 +94,7 @@ void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx)
         return;
     }
     const struct owner_identity *me = identity_of(tcp, rx->now);
-    struct owner_syn syn = syn_of(rx);
+    struct owner_syn syn = syn_of(tcp, rx);
     struct owner_cookie cookie = owner_syn_encode(me, &rx->tuple, rx->seg.seq, &syn);
     const struct tcp_options options = {
         .has_mss = true,
@@ -118,7 +110,7 @@ void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx)
         .tuple = &rx->tuple,
         .seq = cookie.isn,
         .ack = rx->seg.seq + 1,
-        .flags = TCP_SYN | TCP_ACK,
+        .flags = TCP_SYN | TCP_ACK | (syn.ecn ? TCP_ECE : 0),
         .window = tcp_syn_window(tcp, 0),
         .options = &options,
     };
@@ -147,67 +139,22 @@ static bool accept_allowed(struct tcp *tcp, tg_ns now)
     return true;
 }
 
-/* The sequence state as the handshake would have left it. */
-static void numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
-{
-    pcb->act->iss = pcb->ts_mark = rx->seg.ack - 1;
-    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = rx->seg.ack;
-    pcb->ts_offset = rx->options.has_timestamps ? rx->options.ts_echo : 0;
-    pcb->act->irs = rx->seg.seq - 1;
-    pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = rx->seg.seq;
-    pcb->rcv_adv = pcb->rcv_nxt + tcp_syn_window(tcp, 0);
-    pcb->syn_ns = rx->now;
-}
-
-static void options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct owner_syn *syn,
-                         const struct tcp_rx *rx)
-{
-    pcb->peer_mss = syn->mss;
-    if (syn->has_wscale) {
-        pcb->flags |= TCP_F_WSCALE;
-        pcb->snd_scale = syn->wscale;
-        pcb->rcv_scale = tcp->rcv_scale;
-    }
-    if (syn->timestamps) {
-        pcb->flags |= TCP_F_TIMESTAMPS;
-        pcb->ts_recent = rx->options.ts_value;
-        pcb->ts_recent_ns = rx->now;
-    }
-    if (syn->sack)
-        pcb->flags |= TCP_F_SACK;
-    tcp_mss_update(pcb);
-}
-
-static void window_take(struct tcp_pcb *pcb, const struct tcp_rx *rx)
-{
-    pcb->snd_wnd = pcb->snd_wnd_max = (uint32_t)rx->seg.window << pcb->snd_scale;
-    pcb->snd_wl1 = rx->seg.seq;
-    pcb->snd_wl2 = rx->seg.ack;
-}
-
-static struct tcp_pcb *connection_make(struct tcp *tcp, const struct tcp_rx *rx, uint32_t tag,
+/* When the SYN-ACK left is not known: no sample of the round trip, and no reason to fear for it. */
+static struct tcp_pcb *connection_make(struct tcp *tcp, const struct tcp_rx *rx,
                                        const struct owner_syn *syn)
 {
-    struct tcp_pcb *pcb = tcp_pcb_new(tcp);
-    if (!pcb)
-        return NULL;
-    pcb->tuple = rx->tuple;
-    pcb->hash = rx->hash;
-    pcb->act->tag = tag;
-    pcb->flags |= TCP_F_PASSIVE | TCP_F_OWNER;
-    pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
-    if (tcp_pcb_attach(tcp, pcb) != TG_OK) {
-        tcp_pcb_free(tcp, pcb);
-        return NULL;
-    }
-    numbers_take(tcp, pcb, rx);
-    options_take(tcp, pcb, syn, rx);
-    tcp_state_set(tcp, pcb, TCP_S_SYN_RECEIVED);
-    pcb->flags |=
-        TCP_F_SYN_LOST; /* when the SYN-ACK left is not known: no sample of the round trip */
-    tcp_establish(tcp, pcb, rx->now);
-    pcb->rto = tcp->config.profile->rto_syn;
-    window_take(pcb, rx);
+    const struct tcp_proof proof = {
+        .iss = rx->seg.ack - 1,
+        .irs = rx->seg.seq - 1,
+        .ts_offset = rx->options.has_timestamps ? rx->options.ts_echo : 0,
+        .ts_recent = rx->options.ts_value,
+        .syn_ns = rx->now,
+        .owner = true,
+        .syn = *syn,
+    };
+    struct tcp_pcb *pcb = tcp_open_proven(tcp, rx, &proof);
+    if (pcb)
+        pcb->rto = tcp->config.profile->rto_syn;
     return pcb;
 }
 
@@ -292,9 +239,8 @@ bool tcp_cookie_take(struct tcp *tcp, const struct tcp_rx *rx, struct tcp_pcb **
             stats_count(tcp->stats, TG_C_tcp_syn_cookies_bad);
         return answer == TCP_ANSWER_PERHAPS;
     }
-    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     if (accept_allowed(tcp, rx->now))
-        *pcb = connection_make(tcp, rx, listener->tag, &syn);
+        *pcb = connection_make(tcp, rx, &syn);
     else
         stats_count(tcp->stats, TG_C_tcp_syn_cookies_limited);
     if (*pcb)

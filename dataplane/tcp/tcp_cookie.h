@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * SYN cookies: what a listener answers SYNs with when it may hold no more half-open connections. The SYN-ACK
+ * SYN cookies: what a listener answers a SYN with for which the SYN cache has no place. The SYN-ACK
  * carries all that we need to know again (net/owner_cookie.h has every bit), nothing is kept, and the client's
  * ACK brings it back. Called by tcp_open and tcp_in. RFC 4987 s3.6.
  *
@@ -14,10 +14,6 @@
 
 /* Cold: keys of a node that is alone. */
 void tcp_cookie_init(struct tcp *tcp);
-
-/* Must the next SYN be answered with a cookie? From half_open_max half-open connections on, and then until
- * there are a quarter fewer: at the limit itself every second SYN would push a connection out of turn. */
-bool tcp_cookie_due(struct tcp *tcp);
 
 /* Answer a SYN without keeping anything. */
 void tcp_cookie_answer(struct tcp *tcp, const struct tcp_rx *rx);

@@ -14,8 +14,7 @@ struct tcp_cookies {
     tg_ns sent_ns;            /* the last one, with `any` */
     tg_ns second_ns;          /* start of the current second's budget */
     uint32_t accepts_left;
-    bool any;     /* one was sent */
-    bool flooded; /* SYNs get cookies, until there are far fewer half-open connections again */
+    bool any; /* one was sent */
 };
 
 #endif

@@ -24,7 +24,7 @@ void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
     }
     for (unsigned i = 0; i < n; i++)
         if (flows[i] == FLOW_TABLE_NONE || !tcp_flow_matches(tcp, flows[i], &tuples[i]))
-            flows[i] = tcp_lookup(tcp, &tuples[i], hashes[i]);
+            flows[i] = tcp_flow_find(tcp, &tuples[i], hashes[i]);
 }
 
 void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t flows[], unsigned n)

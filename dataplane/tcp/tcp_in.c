@@ -4,11 +4,12 @@
  */
 #include "tcp/tcp_cookie.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_half_open.h"
 
 /* --- answers --------------------------------------------------------------------------------------- */
 
 /* A fresh budget each second, with jitter, so that a blind attacker cannot count it (CVE-2016-5696). */
-static bool challenge_allowed(struct tcp *tcp, tg_ns now)
+bool tcp_challenge_allowed(struct tcp *tcp, tg_ns now)
 {
     if (tcp->challenge_ns == 0 || now - tcp->challenge_ns >= TG_S) {
         tcp->challenge_ns = now;
@@ -42,7 +43,7 @@ static void outside_answer(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 
 void tcp_challenge(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
 {
-    if (!answer_allowed(pcb, now) || !challenge_allowed(tcp, now))
+    if (!answer_allowed(pcb, now) || !tcp_challenge_allowed(tcp, now))
         return;
     stats_count(tcp->stats, TG_C_tcp_challenge_ack);
     answer(tcp, pcb, now);
@@ -107,7 +108,7 @@ static void nobody_arrives(struct tcp *tcp, struct tcp_rx *rx)
     if (!rst_verdict)
         listener = tcp_listener_find(tcp, rx->tuple.local_port);
     if (syn && listener) {
-        tcp_open_passive(tcp, rx, listener, NULL);
+        tcp_open_passive(tcp, rx, NULL);
         return;
     }
     /* Fourth, other data or control for a listener: dropped, no answer. */
@@ -366,7 +367,14 @@ static void segment_arrives(struct tcp *tcp, struct tcp_rx *rx)
         tcp_timewait_arrives(tcp, flow & ~TCP_FLOW_TW, rx);
         return;
     }
-    struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
+    struct tcp_pcb *pcb;
+    if (flow & TCP_FLOW_SYN) {
+        pcb = tcp_half_open_arrives(tcp, flow & ~TCP_FLOW_SYN, rx);
+        if (pcb)
+            synchronised_arrives(tcp, pcb, rx);
+        return;
+    }
+    pcb = tcp_pcb_at(tcp, flow);
     if (!tcp_wake(tcp, pcb)) /* the peer will send it again */
         return;
     if (pcb->state == TCP_S_SYN_SENT)

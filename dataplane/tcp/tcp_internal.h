@@ -4,7 +4,8 @@
  *
  *   tcp_in         one segment through RFC 9293 s3.10.7, in its order; calls
  *     tcp_open       SYN for a listener, SYN-SENT, becoming established
- *     tcp_cookie     SYN for a listener that is full, and the ACK that comes back
+ *     tcp_half_open  SYN-RECEIVED after a passive open: an entry of tcp_syncache until the ACK comes
+ *     tcp_cookie     SYN for a listener without a place in the cache, and the ACK that comes back
  *     tcp_ack        snd_una, send window, round-trip time        -> tcp_loss, tcp_sack, tcp_cong
  *     tcp_reassembly payload into the receive queue
  *     tcp_timewait   the 32-byte records that outlive connections
@@ -27,6 +28,7 @@
 #include "tcp/tcp_options.h"
 #include "tcp/tcp_pcb.h"
 #include "tcp/tcp_profile.h"
+#include "tcp/tcp_syncache.h"
 
 /* TIME-WAIT: what is left of a closed connection (tcp_timewait.c). IPv6 addresses lie in a parallel
  * array that stays untouched, so unmapped, while all connections are IPv4. */
@@ -88,9 +90,9 @@ struct tcp {
         uint32_t first, last;
     } lists[TCP_L_KINDS];
     struct tcp_tw_ring tw;
+    struct tcp_syncache syncache; /* passive opens in SYN-RECEIVED */
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
     unsigned listener_count;
-    uint32_t half_open;    /* connections in SYN-RECEIVED */
     uint32_t segments_max; /* frames in one send queue */
     uint8_t rcv_scale;     /* window scale that we offer */
     uint16_t next_port;    /* of active opens without pick_port */
@@ -106,7 +108,9 @@ struct tcp {
     uint32_t settings_users[TCP_SETTINGS_MAX]; /* connections and listeners; 0: free, but entry 0 */
 };
 
-#define TCP_FLOW_TW 0x80000000u
+/* FLOW_TABLE_NONE has both bits: ask for TCP_FLOW_TW first. */
+#define TCP_FLOW_TW  0x80000000u
+#define TCP_FLOW_SYN 0x40000000u
 
 /* A received segment on its way through tcp_in. */
 struct tcp_rx {
@@ -200,9 +204,11 @@ void tcp_pcb_finish(struct tcp *tcp, struct tcp_pcb *pcb, enum tg_err error);
 /* The live connection of a handle, or NULL. */
 struct tcp_pcb *tcp_pcb_find(const struct tcp *tcp, tcp_handle h);
 tcp_handle tcp_pcb_handle(const struct tcp *tcp, const struct tcp_pcb *pcb);
-/* Value in the flow table for a received tuple: PCB index, TCP_FLOW_TW | index, FLOW_TABLE_NONE. */
+/* What a received tuple belongs to: PCB index, TCP_FLOW_TW | index, TCP_FLOW_SYN | number of the SYN cache's entry,
+ * FLOW_TABLE_NONE. */
 uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash);
-/* The same for n <= TG_BURST segments at a time, with prefetch (tcp_demux.c). */
+/* The same without the SYN cache; and for n <= TG_BURST segments at a time, with prefetch (tcp_demux.c). */
+uint32_t tcp_flow_find(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash);
 void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
                       const uint32_t hashes[], uint32_t flows[], unsigned n);
 /* Fetch into the cache what segments of these flows are going to touch. */
@@ -272,9 +278,11 @@ tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb);
 /* --- tcp_open.c ------------------------------------------------------------------------------ */
 const struct tcp_listener *tcp_listener_find(const struct tcp *tcp, uint16_t port);
 struct tcp_floor;
-/* A SYN for a listener: make a connection in SYN-RECEIVED. floor: TIME-WAIT's; NULL: there was none. */
-void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
-                      const struct tcp_floor *floor);
+/* A SYN for a listener: answer it, from the SYN cache or with a cookie. floor: TIME-WAIT's; NULL: there was
+ * none. */
+void tcp_open_passive(struct tcp *tcp, const struct tcp_rx *rx, const struct tcp_floor *floor);
+/* The MSS that a SYN offers, or the default of its family; not below TCP_MSS_FLOOR. */
+uint16_t tcp_syn_mss(const struct tcp_rx *rx);
 /* RFC 9293 s3.10.7.3. */
 void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
 /* SYN-RECEIVED or SYN-SENT -> ESTABLISHED. */
@@ -297,6 +305,8 @@ struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *
 /* --- tcp_in.c ---------------------------------------------------------------------------------- */
 /* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */
 void tcp_challenge(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
+/* One of this second's budget for such answers is left, and taken. */
+bool tcp_challenge_allowed(struct tcp *tcp, tg_ns now);
 /* The answer to a segment that belongs to nothing (RFC 9293 s3.10.7.1). */
 void tcp_refuse(struct tcp *tcp, const struct tcp_rx *rx);
 

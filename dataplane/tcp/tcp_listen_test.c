@@ -103,7 +103,7 @@ static void repeated_syn_gets_the_same_syn_ack(void **state)
     IN(t, .flags = S);
     OUT(t, .flags = S | A, .seq = 0, .ack = 1);
     assert_int_equal(t->our_iss, iss);
-    assert_int_equal(t->node.tcp->half_open, 1);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 1);
     trace_end(t);
 }
 
@@ -120,59 +120,76 @@ static void half_open_expires(void **state)
         trace_advance(t, wait * TG_S - (wait == 1 ? 999 * TG_MS : 0));
         OUT(t, .flags = S | A, .seq = 0, .ack = 1);
     }
-    assert_int_equal(tcp_connection_count(t->node.tcp), 1);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 1);
+    assert_int_equal(tcp_connection_count(t->node.tcp), 0);
     trace_advance(t, 8 * TG_S + 10 * TG_MS);
     QUIET(t);
     assert_int_equal(tcp_connection_count(t->node.tcp), 0);
-    assert_int_equal(t->node.tcp->half_open, 0);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 0);
     node_expect_no_event(&t->node);
     trace_end(t);
 }
 
+/* Each SYN is judged by itself: with a place free again, the next one gets it. */
 static void half_open_limit_holds(void **state)
 {
-    struct trace *t = trace_start(state); /* half_open_max 16 */
-    for (unsigned i = 0; i < 20; i++) {
+    struct tcp_config c = node_config();
+    c.half_open_max = 4; /* one bucket */
+    struct trace *t = trace_new(&c, trace_is6(state));
+    uint32_t iss[10];
+    for (unsigned i = 0; i < 10; i++) {
         t->tuple.remote_port = (uint16_t)(1000 + i);
         IN(t, .flags = S);
         OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-        assert_int_equal(t->node.tcp->half_open, i < 16 ? i + 1 : 16);
+        iss[i] = t->our_iss;
+        assert_int_equal(tcp_half_open_count(t->node.tcp), i < 4 ? i + 1 : 4);
+        assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), i < 4 ? 0 : i - 3);
     }
-    assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 4);
-    /* Cookies go on until a quarter of the half-open ones is through. */
-    for (unsigned i = 0; i < 5; i++) {
+    assert_int_equal(tcp_connection_count(t->node.tcp), 0);
+    for (unsigned i = 0; i < 10; i++) { /* kept or not, each becomes a connection */
         t->tuple.remote_port = (uint16_t)(1000 + i);
-        uint32_t hash = wire_tuple_hash(&t->node.toeplitz, &t->tuple);
-        t->our_iss = tcp_pcb_at(t->node.tcp, tcp_lookup(t->node.tcp, &t->tuple, hash))->act->iss;
+        t->our_iss = iss[i];
         IN(t, .flags = A, .seq = 1, .ack = 1);
         node_expect_event(&t->node, TCP_EV_ACCEPTED);
-        t->tuple.remote_port = (uint16_t)(2000 + i);
-        IN(t, .flags = S);
-        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
     }
-    assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 4 + 4);
-    assert_int_equal(t->node.tcp->half_open, 11 + 1);
+    assert_int_equal(count(t, TG_C_tcp_syn_cookies_accepted), 6);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 0);
+    t->tuple.remote_port = 2000;
+    IN(t, .flags = S);
+    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 1);
+    assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 6);
     trace_end(t);
 }
 
+/* Only the ACK needs a connection; without one it is dropped, and the handshake goes on. */
 static void connection_limit_holds(void **state)
 {
     struct tcp_config c = node_config();
     c.connections_max = 4;
     struct trace *t = trace_new(&c, trace_is6(state));
+    tcp_handle first = TCP_NONE;
     for (unsigned i = 0; i < 6; i++) {
         t->tuple.remote_port = (uint16_t)(1000 + i);
         IN(t, .flags = S);
-        if (i < 4)
-            OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-        else
-            QUIET(t);
+        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+        IN(t, .flags = A, .seq = 1, .ack = 1);
+        QUIET(t);
+        t->h = node_event(&t->node).handle;
+        assert_int_equal(t->h != TCP_NONE, i < 4);
+        first = i == 0 ? t->h : first;
     }
     assert_int_equal(count(t, TG_C_tcp_full), 2);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 2);
     tcp_handle h = 1;
     assert_int_equal(tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 0, t->node.now, &h),
                      TG_FULL);
     assert_int_equal(h, TCP_NONE);
+    tcp_abort(t->node.tcp, first);
+    trace_advance(t, 1100 * TG_MS); /* the SYN-ACK again, and the client's ACK */
+    assert_int_equal(trace_skip(t), 1 + 2);
+    IN(t, .flags = A, .seq = 1, .ack = 1);
+    node_expect_event(&t->node, TCP_EV_ACCEPTED);
     trace_end(t);
 }
 
@@ -185,7 +202,7 @@ static void wrong_ack_of_a_half_open_gets_rst(void **state)
     OUT(t, .flags = R, .seq = 2);
     IN(t, .flags = A, .seq = 1, .ack = 0);
     OUT(t, .flags = R, .seq = 0);
-    assert_int_equal(t->node.tcp->half_open, 1);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 1);
     IN(t, .flags = A, .seq = 1, .ack = 1);
     node_expect_event(&t->node, TCP_EV_ACCEPTED);
     trace_end(t);
@@ -198,10 +215,10 @@ static void rst_ends_a_half_open_silently(void **state)
     OUT(t, .flags = S | A, .seq = 0, .ack = 1);
     IN(t, .flags = R, .seq = 5); /* in the window only: challenge (RFC 5961) */
     OUT(t, .flags = A, .seq = 1, .ack = 1);
-    assert_int_equal(tcp_connection_count(t->node.tcp), 1);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 1);
     IN(t, .flags = R, .seq = 1);
     QUIET(t);
-    assert_int_equal(tcp_connection_count(t->node.tcp), 0);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 0);
     node_expect_no_event(&t->node);
     trace_end(t);
 }

@@ -5,6 +5,7 @@
  */
 #include "tcp/tcp_cookie.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_half_open.h"
 #include "tcp/tcp_owner.h"
 
 #define PORT_FIRST     32768u /* ephemeral range without pick_port: Linux's */
@@ -44,16 +45,21 @@ uint16_t tcp_path_mtu(const struct tcp *tcp, const struct ip_addr *remote)
 
 /* --- what a SYN tells ---------------------------------------------------------------------------------- */
 
+uint16_t tcp_syn_mss(const struct tcp_rx *rx)
+{
+    const struct tcp_options *o = &rx->options;
+    bool is4 = ip_addr_is4(&rx->tuple.remote);
+    uint16_t mss = o->has_mss ? o->mss : is4 ? TCP_MSS_DEFAULT4 : TCP_MSS_DEFAULT6;
+    return mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : mss;
+}
+
 /* Options count only in a SYN (RFC 7323 s2.2, s3.2; RFC 2018 s2). In answer to ours, or to be answered
  * in kind: both sides have what both have offered. */
 static void syn_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
 {
     const struct tcp_options *o = &rx->options;
-    bool is4 = ip_addr_is4(&pcb->tuple.remote);
-    uint16_t mss = o->has_mss ? o->mss : is4 ? TCP_MSS_DEFAULT4 : TCP_MSS_DEFAULT6;
-    uint16_t cap = tcp_settings_of(tcp, pcb)->mss_max;
-    mss = cap && mss > cap ? cap : mss;
-    pcb->peer_mss = mss < TCP_MSS_FLOOR ? TCP_MSS_FLOOR : mss;
+    uint16_t cap = tcp_settings_of(tcp, pcb)->mss_max, mss = tcp_syn_mss(rx);
+    pcb->peer_mss = cap && mss > cap ? cap : mss;
     if (o->has_wscale) {
         pcb->flags |= TCP_F_WSCALE;
         pcb->snd_scale = o->wscale;
@@ -156,38 +162,88 @@ void tcp_unlisten(struct tcp *tcp, uint16_t port)
         if (tcp->listeners[i].port == port) {
             tcp_settings_use(tcp, &tcp->listeners[i].settings, 0);
             tcp->listeners[i] = tcp->listeners[--tcp->listener_count];
+            tcp_half_open_forget(tcp, port);
             return;
         }
 }
 
-void tcp_open_passive(struct tcp *tcp, struct tcp_rx *rx, const struct tcp_listener *listener,
-                      const struct tcp_floor *floor)
+void tcp_open_passive(struct tcp *tcp, const struct tcp_rx *rx, const struct tcp_floor *floor)
 {
-    if (tcp_cookie_due(tcp)) {
-        /* a cookie cannot start above a former connection's numbers: that client asks again */
-        if (floor)
-            stats_count(tcp->stats, TG_C_tcp_backlog_full);
-        else
-            tcp_cookie_answer(tcp, rx);
+    if (tcp_half_open_add(tcp, rx, floor))
         return;
+    /* a cookie cannot start above a former connection's numbers: that client asks again */
+    if (floor)
+        stats_count(tcp->stats, TG_C_tcp_backlog_full);
+    else
+        tcp_cookie_answer(tcp, rx);
+}
+
+/* The sequence state as the handshake has left it. */
+static void proof_numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_proof *p)
+{
+    pcb->act->iss = pcb->ts_mark = p->iss;
+    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = p->iss + 1;
+    pcb->ts_offset = p->ts_offset;
+    pcb->act->irs = p->irs;
+    pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = p->irs + 1;
+    pcb->rcv_adv = pcb->rcv_nxt + tcp_syn_window(tcp, 0);
+    pcb->syn_ns = p->syn_ns;
+    pcb->act->retries = p->retries;
+}
+
+static void proof_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_proof *p,
+                               tg_ns now)
+{
+    pcb->peer_mss = p->syn.mss;
+    if (p->syn.has_wscale) {
+        pcb->flags |= TCP_F_WSCALE;
+        pcb->snd_scale = p->syn.wscale;
+        pcb->rcv_scale = tcp->rcv_scale;
     }
+    if (p->syn.timestamps) {
+        pcb->flags |= TCP_F_TIMESTAMPS;
+        pcb->ts_recent = p->ts_recent;
+        pcb->ts_recent_ns = now;
+    }
+    if (p->syn.sack)
+        pcb->flags |= TCP_F_SACK;
+    if (p->syn.ecn)
+        pcb->flags |= TCP_F_ECN;
+    tcp_mss_update(pcb);
+}
+
+static void proof_window_take(struct tcp_pcb *pcb, const struct tcp_rx *rx, uint32_t syn_window)
+{
+    pcb->snd_wnd = (uint32_t)rx->seg.window << pcb->snd_scale;
+    pcb->snd_wnd_max = u32_max(pcb->snd_wnd, syn_window);
+    pcb->snd_wl1 = rx->seg.seq;
+    pcb->snd_wl2 = rx->seg.ack;
+}
+
+struct tcp_pcb *tcp_open_proven(struct tcp *tcp, const struct tcp_rx *rx,
+                                const struct tcp_proof *proof)
+{
+    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     struct tcp_pcb *pcb = tcp_pcb_new(tcp);
     if (!pcb)
-        return;
+        return NULL;
     pcb->tuple = rx->tuple;
     pcb->hash = rx->hash;
     pcb->act->tag = listener->tag;
-    pcb->flags |= TCP_F_PASSIVE;
+    pcb->flags |= TCP_F_PASSIVE | (proof->owner ? TCP_F_OWNER : 0);
     pcb->mtu = tcp_path_mtu(tcp, &rx->tuple.remote);
     if (tcp_pcb_attach(tcp, pcb) != TG_OK) {
         tcp_pcb_free(tcp, pcb);
-        return;
+        return NULL;
     }
-    tcp_start_numbers(tcp, pcb, floor, rx->options.has_timestamps, rx->now);
-    syn_options_take(tcp, pcb, rx);
-    syn_sequence_take(tcp, pcb, rx);
+    proof_numbers_take(tcp, pcb, proof);
+    proof_options_take(tcp, pcb, proof, rx->now);
     tcp_state_set(tcp, pcb, TCP_S_SYN_RECEIVED);
-    syn_wish(tcp, pcb, rx->now);
+    if (!proof->sampled)
+        pcb->flags |= TCP_F_SYN_LOST;
+    tcp_establish(tcp, pcb, rx->now);
+    proof_window_take(pcb, rx, proof->syn_window);
+    return pcb;
 }
 
 /* --- active ------------------------------------------------------------------------------------------ */
@@ -262,7 +318,7 @@ enum tg_err tcp_connect(struct tcp *tcp, const struct ip_addr *local, const stru
         tcp_pcb_free(tcp, pcb);
         return err;
     }
-    tcp_start_numbers(tcp, pcb, NULL, true, now);
+    tcp_start_numbers(tcp, pcb, now);
     tcp_state_set(tcp, pcb, TCP_S_SYN_SENT);
     syn_wish(tcp, pcb, now);
     if (timeout)

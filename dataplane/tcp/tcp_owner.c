@@ -33,6 +33,8 @@ bool tcp_expects(const struct tcp *tcp, uint32_t flow, uint32_t ack)
 {
     if (flow & TCP_FLOW_TW)
         return tcp_timewait_expects(tcp, flow & ~TCP_FLOW_TW, ack);
+    if (flow & TCP_FLOW_SYN)
+        return ack == tcp->syncache.entries[flow & ~TCP_FLOW_SYN].iss + 1;
     const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
     if (pcb->state == TCP_S_SYN_SENT || pcb->state == TCP_S_SYN_RECEIVED)
         return ack == pcb->act->iss + 1;
@@ -48,44 +50,52 @@ struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *
                                 .ts_offset = (uint32_t)(h >> 32)};
 }
 
-static void cookie_take(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+static struct tcp_numbers cookie_numbers(const struct tcp *tcp, const struct ip_tuple *tuple,
+                                         bool passive, tg_ns now)
 {
-    bool passive = tcp_has(pcb, TCP_F_PASSIVE);
     unsigned start = passive ? 0 : (unsigned)(now / ACTIVE_STEP) % ACTIVE_STARTS;
     struct owner_cookie c =
-        owner_cookie_make(&tcp->owner.me, &pcb->tuple, start, (uint32_t)(now / ISN_TICK));
-    pcb->flags |= TCP_F_OWNER;
-    pcb->ts_offset = c.ts_base;
-    pcb->act->iss = c.isn;
+        owner_cookie_make(&tcp->owner.me, tuple, start, (uint32_t)(now / ISN_TICK));
+    return (struct tcp_numbers){.iss = c.isn, .ts_offset = c.ts_base, .owner = true};
 }
 
 /* Late segments of the former connection must not fit into the new one: by their timestamps, where both
  * have them, which leaves the ISN its cookie; else by their sequence numbers. */
-static void numbers_raise(struct tcp_pcb *pcb, const struct tcp_floor *floor, bool timestamps)
+static void numbers_raise(struct tcp_numbers *n, const struct tcp_floor *floor, bool timestamps)
 {
-    if (tcp_has(pcb, TCP_F_OWNER) && timestamps && floor->has_ts) {
-        uint32_t behind = floor->ts - pcb->ts_offset;
+    if (n->owner && timestamps && floor->has_ts) {
+        uint32_t behind = floor->ts - n->ts_offset;
         if ((int32_t)behind >= 0)
-            pcb->ts_offset += ((behind >> OWNER_CLOCK_SHIFT) + 1) << OWNER_CLOCK_SHIFT;
+            n->ts_offset += ((behind >> OWNER_CLOCK_SHIFT) + 1) << OWNER_CLOCK_SHIFT;
         return;
     }
-    if (seq_lt(pcb->act->iss, floor->isn)) /* it sent faster than the ISN's clock runs */
-        pcb->act->iss = floor->isn;
+    if (seq_lt(n->iss, floor->isn)) /* it sent faster than the ISN's clock runs */
+        n->iss = floor->isn;
 }
 
-void tcp_start_numbers(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_floor *floor,
-                       bool timestamps, tg_ns now)
+struct tcp_numbers tcp_numbers_choose(const struct tcp *tcp, const struct ip_tuple *tuple,
+                                      bool passive, const struct tcp_floor *floor, bool timestamps,
+                                      tg_ns now)
 {
+    struct tcp_numbers n;
     if (tcp->has_owner) {
-        cookie_take(tcp, pcb, now);
+        n = cookie_numbers(tcp, tuple, passive, now);
     } else {
-        struct tcp_secrets s = tcp_secrets_of(tcp, &pcb->tuple, now);
-        pcb->act->iss = s.isn;
-        pcb->ts_offset = s.ts_offset;
+        struct tcp_secrets s = tcp_secrets_of(tcp, tuple, now);
+        n = (struct tcp_numbers){.iss = s.isn, .ts_offset = s.ts_offset};
     }
     if (floor)
-        numbers_raise(pcb, floor, timestamps);
-    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = pcb->ts_mark = pcb->act->iss;
+        numbers_raise(&n, floor, timestamps);
+    return n;
+}
+
+void tcp_start_numbers(const struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
+{
+    struct tcp_numbers n = tcp_numbers_choose(tcp, &pcb->tuple, false, NULL, true, now);
+    pcb->flags |= n.owner ? TCP_F_OWNER : 0;
+    pcb->ts_offset = n.ts_offset;
+    pcb->act->iss = n.iss;
+    pcb->snd_una = pcb->snd_nxt = pcb->snd_end = pcb->ts_mark = n.iss;
 }
 
 /* --- timestamps ---------------------------------------------------------------------------------------------- */

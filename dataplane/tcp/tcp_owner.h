@@ -14,10 +14,17 @@ struct tcp_floor {
     bool has_ts;
 };
 
-/* Give a new connection its ISN and timestamps; the sequence state starts there. floor may be NULL.
- * timestamps: its peer has them, too (an active open does not know yet, and says true). */
-void tcp_start_numbers(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_floor *floor,
-                       bool timestamps, tg_ns now);
+/* Where a new connection starts. floor may be NULL. timestamps: its peer has them, too (an active open does not
+ * know yet, and says true). */
+struct tcp_numbers {
+    uint32_t iss, ts_offset;
+    bool owner; /* both are an owner's cookie */
+};
+struct tcp_numbers tcp_numbers_choose(const struct tcp *tcp, const struct ip_tuple *tuple,
+                                      bool passive, const struct tcp_floor *floor, bool timestamps,
+                                      tg_ns now);
+/* An active open's, and its sequence state with them. */
+void tcp_start_numbers(const struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
 
 /* TSval of the next segment; never falls as long as `now` does not. */
 uint32_t tcp_pcb_timestamp(struct tcp_pcb *pcb, tg_ns now);

@@ -23,14 +23,9 @@ static const uint16_t moves[TCP_S_COUNT] = {
 
 void tcp_state_set(struct tcp *tcp, struct tcp_pcb *pcb, enum tcp_state to)
 {
+    (void)tcp;
     tg_assert(pcb->state < TCP_S_COUNT && to < TCP_S_COUNT);
     tg_assert(moves[pcb->state] & 1u << to);
-    if (pcb->state == TCP_S_SYN_RECEIVED) {
-        tg_assert(tcp->half_open > 0);
-        tcp->half_open--;
-    }
-    if (to == TCP_S_SYN_RECEIVED)
-        tcp->half_open++;
     pcb->state = (uint8_t)to;
 }
 

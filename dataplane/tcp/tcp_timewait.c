@@ -227,13 +227,12 @@ static bool tw_reusable(const struct tcp_tw *r, const struct tcp_rx *rx)
 
 static void tw_reopen(struct tcp *tcp, struct tcp_tw *r, struct tcp_rx *rx)
 {
-    const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
     struct tcp_floor floor = {.isn = r->snd_nxt + TW_ISN_GAP,
                               .ts = r->ts_last,
                               .has_ts = (r->expiry & TW_OWNER) && (r->expiry & TW_TIMESTAMPS)};
     tw_kill(tcp, r);
-    if (listener) {
-        tcp_open_passive(tcp, rx, listener, &floor);
+    if (tcp_listener_find(tcp, rx->tuple.local_port)) {
+        tcp_open_passive(tcp, rx, &floor);
         return;
     }
     stats_count(tcp->stats, TG_C_tcp_no_listener);

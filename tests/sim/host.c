@@ -73,7 +73,7 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
     static const tg_ns lives[] = {0, 0, 500 * TG_MS, 5 * TG_S}; /* 0: 30 s */
     struct tcp_config config = {
         .connections_max = connections + 16,
-        .half_open_max = connections + 16,
+        .half_open_max = 4 * (connections + 16), /* room for all: cookies are scenario_fleet's */
         .time_wait_max = connections + 16,
         .receive_window_max = 2048u << prng_below(rng, 10),
         .send_buffer_max = 4096u << prng_below(rng, 8),
