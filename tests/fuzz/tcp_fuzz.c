@@ -176,11 +176,26 @@ static struct span options_make(struct world *w, const struct tcp_pcb *pcb, uint
     return span_make(out, tcp_options_emit(&o, out, TCP_OPTIONS_MAX));
 }
 
+static const struct tcp_pcb *pcb_of(const struct world *w, const struct ip_tuple *t)
+{
+    uint32_t flow = tcp_lookup(w->tcp, t, wire_tuple_hash(&w->toeplitz, t));
+    return flow & (TCP_FLOW_TW | TCP_FLOW_SYN) ? NULL : tcp_pcb_at(w->tcp, flow);
+}
+
+/* Our ISN to this peer, whichever part of the handshake it is in. */
+static uint32_t iss_to(const struct world *w, const struct ip_tuple *t)
+{
+    uint32_t flow = tcp_lookup(w->tcp, t, wire_tuple_hash(&w->toeplitz, t));
+    if (flow & TCP_FLOW_TW)
+        return 0;
+    return flow & TCP_FLOW_SYN ? w->tcp->syncache.entries[flow & ~TCP_FLOW_SYN].iss
+                               : tcp_pcb_at(w->tcp, flow)->act->iss;
+}
+
 static void segment(struct world *w)
 {
     struct ip_tuple t = tuple_of(w, span_read_u8(&w->in));
-    uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
-    const struct tcp_pcb *pcb = flow & TCP_FLOW_TW ? NULL : tcp_pcb_at(w->tcp, flow);
+    const struct tcp_pcb *pcb = pcb_of(w, &t);
     uint8_t what = span_read_u8(&w->in);
     uint8_t flags = what & 0x80   ? span_read_u8(&w->in)
                     : what & 0x40 ? TCP_ACK
@@ -299,9 +314,9 @@ static void connect_out(struct world *w)
 static void icmp(struct world *w)
 {
     struct ip_tuple t = tuple_of(w, span_read_u8(&w->in));
-    uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
-    uint32_t una = flow & TCP_FLOW_TW ? 0 : tcp_pcb_at(w->tcp, flow)->snd_una;
-    struct net_icmp_error e = {.tuple = t, .seq = near(w, una), .mtu = span_read_be16(&w->in)};
+    const struct tcp_pcb *pcb = pcb_of(w, &t);
+    uint32_t base = pcb ? pcb->snd_una : answer_to(w, &t)->seq;
+    struct net_icmp_error e = {.tuple = t, .seq = near(w, base), .mtu = span_read_be16(&w->in)};
     e.hard = e.mtu & 1;
     tcp_icmp_error(w->tcp, &e, w->now);
 }
@@ -383,8 +398,7 @@ static void handshakes(struct world *w, uint8_t how)
         if (i == 1) /* SYN-ACK for ours */
             tg_assert(tcp_get_info(w->tcp, h, &info) == TG_OK);
         t = i == 1 ? info.tuple : tuple_of(w, how >> 3 & 1);
-        uint32_t flow = tcp_lookup(w->tcp, &t, wire_tuple_hash(&w->toeplitz, &t));
-        uint32_t ack = i == 0 ? 0 : tcp_pcb_at(w->tcp, flow)->act->iss + 1;
+        uint32_t ack = i == 0 ? 0 : iss_to(w, &t) + 1;
         o.has_mss = o.has_mss && i < 2;
         if (i == 2)
             o.sack_permitted = o.has_wscale = false;
