@@ -146,13 +146,17 @@ static void pending_look(struct run *r)
 /* --- packets --------------------------------------------------------------------------------------------------- */
 
 /* Other stacks leave segmentation to the network card, and their scripts expect the segment before it: take the packets that
- * wait together until they are as long as what is wanted. PSH is each system's own. */
-static void segments_join(struct run *r, const struct script_segment *wanted, struct host_packet *p)
+ * follow in time until they are as long as what is wanted. PSH is each system's own. */
+static void segments_join(struct run *r, const struct script_segment *wanted, struct host_packet *p,
+                          tg_ns until)
 {
     struct host *host = &r->host;
-    while (p->segment.len && p->segment.len < wanted->len && host->first != host->end) {
+    while (p->segment.len && p->segment.len < wanted->len) {
+        if (host->first == host->end)
+            advance(r, until, true); /* paced */
         const struct host_packet *next = &host->queue[host->first % HOST_QUEUE_MAX];
-        if (next->segment.seq != p->segment.seq + p->segment.len || next->segment.len == 0)
+        if (host->first == host->end || next->segment.len == 0 ||
+            next->segment.seq != p->segment.seq + p->segment.len)
             break;
         p->segment.len += next->segment.len;
         p->segment.flags |= next->segment.flags;
@@ -184,7 +188,7 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
     }
     int64_t at = (int64_t)((p->time - HOST_START) / TG_US);
     if (!r->strict)
-        segments_join(r, &e->segment, p);
+        segments_join(r, &e->segment, p, host_time(end));
     packet_ts_relative(&r->host, &e->segment, &p->segment);
     segment_print(&p->segment, got, sizeof got);
     if (!packet_matches(&e->segment, &p->segment, (unsigned)(r->script->tolerance_us / 1000), why,

@@ -19,10 +19,25 @@ static void packet_keep(void *arg, const uint8_t *packet, size_t len, tg_ns time
     memcpy(p->bytes, packet, len);
 }
 
+/* What the script's sysctl commands have said, when bin/sysctl stands in for the system's. */
+static void commands_read(struct host *host)
+{
+    char text[8192];
+    const char *path = getenv("TIDEGATE_PKTDRILL_SYSCTL");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    if (!file)
+        return;
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[n] = 0;
+    knobs_read(host, text, NULL);
+}
+
 static void stack_open(struct adapter *a, const struct ip_addr *local, tg_ns now)
 {
     host_defaults(&a->host, !ip_addr_is4(local));
     knobs_read(&a->host, a->settings, NULL);
+    commands_read(&a->host);
     a->host.tuple.local = *local;
     a->host.prefix4 = a->host.prefix6 = 0; /* whoever a script talks to is a neighbour */
     a->host.on_packet = packet_keep;
@@ -49,6 +64,16 @@ void adapter_local(struct adapter *a, const struct ip_addr *local)
         return;
     host_close(&a->host);
     stack_open(a, local, now);
+}
+
+void adapter_configure(struct adapter *a)
+{
+    struct ip_addr local = a->host.tuple.local;
+    tg_ns now = a->host.now;
+    if (stack_used(a))
+        return;
+    host_close(&a->host);
+    stack_open(a, &local, now);
 }
 
 /* --- the clock -------------------------------------------------------------------------------------------- */

@@ -65,6 +65,8 @@ struct adapter {
 
 /* The stack answers to this address from now on, if nothing has been opened or listened to yet. */
 void adapter_local(struct adapter *a, const struct ip_addr *local);
+/* The settings may have changed: make the stack anew if nothing has been opened or listened to yet. */
+void adapter_configure(struct adapter *a);
 /* Let the stack finish what is due now, and wake whom it has made ready. */
 void adapter_settle(struct adapter *a);
 /* Move the clock, event by event. */

@@ -86,6 +86,7 @@ static int entry_socket(void *u, int domain, int type, int protocol)
 {
     struct adapter *a = enter(u);
     int fd = -EPROTONOSUPPORT;
+    adapter_configure(a);
     if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM)
         fd = sock_open(&a->socks, type & SOCK_NONBLOCK);
     if (fd >= 0)

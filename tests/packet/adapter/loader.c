@@ -280,6 +280,28 @@ static void epoll(struct world *w)
     CHECK(w, CALL(w, close, fd) == 0);
 }
 
+/* What a script's sysctl command writes down counts for the sockets behind it. */
+static void settings(struct world *w)
+{
+    char path[] = "/tmp/tidegate-loader-XXXXXX";
+    int file = mkstemp(path), error = 0;
+    struct sockaddr_storage remote;
+    socklen_t len = address(w, &w->tuple.remote, &remote), size = sizeof error;
+    CHECK(w, dprintf(file, "-q net.ipv4.tcp_syn_retries=1\n") > 0);
+    close(file);
+    setenv("TIDEGATE_PKTDRILL_SYSCTL", path, 1);
+    int fd = CALL(w, socket, w->ip6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP);
+    CHECK(w, CALL(w, connect, fd, (struct sockaddr *)&remote, len) == -1 && errno == EINPROGRESS);
+    unsetenv("TIDEGATE_PKTDRILL_SYSCTL");
+    unlink(path);
+    CHECK(w, receive(w) && w->got.flags == TCP_SYN);
+    CHECK(w, receive(w) && w->got.flags == TCP_SYN);
+    CHECK(w, !receive(w) && w->n == 0);
+    CHECK(w,
+          CALL(w, getsockopt, fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ETIMEDOUT);
+    CHECK(w, CALL(w, close, fd) == 0);
+}
+
 static void complete(struct world *w)
 {
     void *const *pointers = (void *const *)&w->ifc;
@@ -290,8 +312,8 @@ static void complete(struct world *w)
 int main(int argc, char **argv)
 {
     setlinebuf(stdout); /* a call that never ends must not hide what was wrong before */
-    static void (*const scenarios[])(struct world * w) = {server, client, queue,
-                                                          errors, epoll,  complete};
+    static void (*const scenarios[])(struct world * w) = {server, client,   queue,   errors,
+                                                          epoll,  settings, complete};
     void *so =
         argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | RTLD_DEEPBIND) : NULL;
     void (*init)(const char *, struct packetdrill_interface *) = NULL;
