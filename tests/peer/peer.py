@@ -6,6 +6,7 @@ only in a short form). WORDs: only cases whose name has all of them.
 """
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -53,7 +54,7 @@ class Run:
         self.result = suite.Suite()
         self.directory = tempfile.mkdtemp(prefix="tidegate-peer.")
         self.payload = peer_kernel.Payload(f"{self.directory}/payload")
-        self.namespaces = None
+        self.namespaces = None  # the child's
 
     def plan(self, kind):
         """(bridge's options, [cases]) for a device."""
@@ -119,14 +120,20 @@ class Run:
                   f"{d['too_long']} too long, {d['no_slot']} without room", flush=True)
 
     def all(self):
-        for kind, every in (("tap", True), ("af-xdp", True), ("xdp", False)):
-            self.namespaces = peer_lab.Namespaces()
-            child = os.fork()  # each device in a process, for this one must not leave its namespace
-            if child == 0:
-                self.child(kind, every)
-            _, status = os.waitpid(child, 0)
-            self.take(status, kind)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        child = 0
+        try:
+            for kind, every in (("tap", True), ("af-xdp", True), ("xdp", False)):
+                child = os.fork()  # each device in a process, for this one must not leave its namespace
+                if child == 0:
+                    self.child(kind, every)
+                _, status = os.waitpid(child, 0)
+                child = 0
+                self.take(status, kind)
+        finally:
+            if child:  # we were asked to stop: it tidies up first
+                os.kill(child, signal.SIGTERM)
+                os.waitpid(child, 0)
+            shutil.rmtree(self.directory, ignore_errors=True)
         self.result.finish()
 
     def child(self, kind, every):
@@ -157,11 +164,24 @@ class Run:
         self.result.failed += failed
 
 
+def stop(*_):
+    """SIGTERM and SIGHUP end us as Ctrl-C does, tidily; only the first counts."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main():
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, stop)
     arguments = sys.argv[1:]
     quick = arguments[:1] == ["quick"]
     release, xdp, *words = arguments[quick:]
-    Run(quick, {"release": release, "xdp": xdp}, words).all()
+    try:
+        Run(quick, {"release": release, "xdp": xdp}, words).all()
+    except KeyboardInterrupt:
+        print("  FAILED stopped from outside", flush=True)
+        sys.exit(130)
 
 
 main()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The kernel's side of scripts/test tcp-peer: plain sockets; and the payload, whose digest both sides must have."""
+import fcntl
 import hashlib
 import os
 import selectors
@@ -10,6 +11,7 @@ import threading
 from peer_lab import KERNEL, OURS, Trouble
 
 STALL_SECONDS = 60  # without a byte: the transfer has failed
+PIPE_SIZE = 1031    # F_SETPIPE_SZ (include/uapi/linux/fcntl.h)
 CLOSING = 11        # in tcpi_state (include/net/tcp_states.h)
 
 
@@ -118,6 +120,7 @@ def read_fifo(path):
     """(bytes, digest) of what our program writes into its sink."""
     sha, size = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as file:
+        fcntl.fcntl(file, PIPE_SIZE, 1 << 20)
         while True:
             piece = file.read(1 << 20)
             if not piece:
