@@ -194,6 +194,8 @@ def zero_window(bench, version):
     before = bench.ours.counters()
     sock, port = open_pair(bench, version, True, f"sink={fifo} pause={bench.pause * 1000} after=100000")
     other, other_port = open_pair(bench, version, False, f"send={size}")
+    for end in (sock, other):
+        end.settimeout(bench.pause + kernel.STALL_SECONDS)
     receiver = kernel.Task(kernel.receive, other, lambda: time.sleep(bench.pause))
     started = time.monotonic()
     kernel.send(sock, bench.payload, size)
