@@ -3,7 +3,9 @@
  * (tcp_path.h) to a receiver on our stack. The sender is our stack, in virtual time, or Linux with CUBIC, in real time
  * over a TAP device in a network namespace of its own; path and receiver are the same code for both.
  *
- *   tcp_recovery ours|linux SECONDS LOSS_PERMILLE OVERTAKEN_PERMILLE SEED      (linux: root)
+ *   tcp_recovery ours|linux SECONDS LOSS_PERMILLE OVERTAKEN_PERMILLE WINDOW SEED      (linux: root)
+ *
+ * WINDOW: bytes that the receiver offers. Path and queue hold 1.25 million together: more, and the queue overflows.
  *
  * Prints JSON: megabits of payload a second after the first WARM seconds, and what happened on the path.
  */
@@ -21,10 +23,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WARM   (5 * TG_S)
-#define WINDOW (4u << 20)
-#define PORT   80
-#define SENDER 16
+#define WARM     (5 * TG_S)
+#define SEND_MAX (4u << 20)
+#define PORT     80
+#define SENDER   16
 
 #define CONGESTION 13 /* TCP_CONGESTION: netinet/tcp.h has a struct tcp_info, too */
 
@@ -33,6 +35,7 @@ static struct path_way forth, back;
 static uint64_t received;
 static uint8_t chunk[16384];
 static int tap = -1;
+static uint32_t window;
 
 static void receiver_user(struct bench_end *end, tg_ns now)
 {
@@ -72,9 +75,9 @@ static void make(struct bench_end *end, unsigned number, tg_ns now)
         .addresses = 1,
         .frames = 16384,
         .tcp = {.connections_max = 16,
-                .receive_window_max = WINDOW,
-                .receive_window_initial = WINDOW,
-                .send_buffer_max = WINDOW,
+                .receive_window_max = window,
+                .receive_window_initial = window,
+                .send_buffer_max = SEND_MAX,
                 .unsent_low = 256u << 10,
                 .ooo_segments_max = 8192,
                 .isn_key = {1, 2},
@@ -197,12 +200,14 @@ static void run_linux(tg_ns end)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6)
-        END_FATAL("usage: tcp_recovery ours|linux SECONDS LOSS_PERMILLE OVERTAKEN_PERMILLE SEED\n");
+    if (argc != 7)
+        END_FATAL("usage: tcp_recovery ours|linux SECONDS LOSS_PERMILLE OVERTAKEN_PERMILLE WINDOW "
+                  "SEED\n");
     tg_ns seconds = strtoul(argv[2], NULL, 10);
     forth.loss_permille = (unsigned)strtoul(argv[3], NULL, 10);
     forth.overtaken_permille = (unsigned)strtoul(argv[4], NULL, 10);
-    prng_seed(&forth.prng, strtoul(argv[5], NULL, 10));
+    window = (uint32_t)strtoul(argv[5], NULL, 10);
+    prng_seed(&forth.prng, strtoul(argv[6], NULL, 10));
     if (argv[1][0] == 'o')
         run_ours(seconds * TG_S);
     else

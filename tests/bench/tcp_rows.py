@@ -2,7 +2,9 @@
 """tcp.*: the stack in memory, on one processor, without TLS; the figure is that of the median slice of half a
 millisecond. "Own side": only our stack's cycles count, the peer is a generator (tcp_bench). "Both ends": two whole
 stacks on one core, wire included (tcp_pair), beside Linux with both ends in one process over loopback (tcp_peer). Where
-Linux cannot do the same, the peer column holds the goal or our own other figure."""
+Linux cannot do the same, the peer column holds the goal or our own other figure. tcp.recovery_*: one sender through 100
+Mbit/s, 50 ms and a queue of 50 ms (tcp_recovery), ours in virtual time, Linux with CUBIC in real time through the same
+path to the same receiver."""
 import json
 import os
 import platform
@@ -14,6 +16,8 @@ ROUNDS, SECONDS, CPU = 3, 2, "1"
 FLOWS = 10_000_000
 CONNECTIONS = {"exchange": 64, "connect": 64, "bulk": 1}
 FLOOD = 200_000  # SYNs a second
+LINK = 100 * 1448 / 1514  # Mbit/s of payload that 100 Mbit/s carry
+WIDE, NARROW = 4_000_000, 1_000_000  # receive windows: with the latter the queue never overflows
 
 
 def program(name, *words):
@@ -48,6 +52,25 @@ def crowd(rows, thousand):
     rows.add("tcp.exchange_10m", many / 1e6, "M/s own side", "ours", "1,000 flows", thousand / 1e6, False)
 
 
+def recovery(rows):
+    seeds = range(1, 5)
+    command = ["taskset", "-c", CPU, os.path.join(BUILD, "tests/bench/tcp_recovery")]
+    linux = [subprocess.Popen([*command, "linux", "30", "10", "0", str(WIDE), str(seed)], stdout=subprocess.PIPE)
+             for seed in seeds]  # at once: they wait for the path nearly always
+    peer = [json.loads(p.communicate()[0])["mbit"] for p in linux]
+    ours = [program("tcp_recovery", "ours", 120, 10, 0, WIDE, seed)["mbit"] for seed in seeds]
+    fill = program("tcp_recovery", "ours", 60, 0, 0, WIDE, 1)
+    overtaken = program("tcp_recovery", "ours", 60, 0, 50, NARROW, 1)
+    cuts = overtaken["recoveries"] + overtaken["timeouts"] - overtaken["undone"]
+    say(f"  1 % loss, seeds 1 to 4: ours {ours}, Linux {peer} Mbit/s; 5 % overtaken: {overtaken}")
+    if overtaken["overtaken"] == 0 or cuts > 0:
+        raise SystemExit(f"bench: reordering cut the window {cuts} times")
+    mean = [sum(x) / len(x) for x in (ours, peer)]
+    rows.add("tcp.recovery_1pct", mean[0], "Mbit/s", "Linux CUBIC", platform.release(), mean[1], False)
+    rows.add("tcp.recovery_fill", fill["mbit"], "Mbit/s", "the link", "payload", LINK, False)
+    rows.add("tcp.recovery_overtaken_5pct", overtaken["mbit"], "Mbit/s", "the link", "payload", LINK, False)
+
+
 def run(rows):
     say(f"tcp: {ROUNDS} rounds")
     rounds = []
@@ -74,3 +97,4 @@ def run(rows):
         raise SystemExit("bench: the flood holds frames")
     rows.add("tcp.synflood_goodput", kept, f"% at {FLOOD // 1000}K SYN/s", "goal", "issue 5", 90, False)
     crowd(rows, value["exchange"])
+    recovery(rows)
