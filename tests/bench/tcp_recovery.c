@@ -143,13 +143,25 @@ static void run_ours(tg_ns end)
 
 /* --- Linux's sender, real time --------------------------------------------------------------------------- */
 
+/* A network namespace of this process alone, with one device whose other end we are. */
 static void tap_open(void)
 {
     struct ifreq r = {.ifr_flags = IFF_TAP | IFF_NO_PI, .ifr_name = "tap0"};
-    if (unshare(CLONE_NEWNET) || (tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK)) < 0 ||
-        ioctl(tap, TUNSETIFF, &r) ||
-        system("ip addr add 192.0.2.16/24 dev tap0 && ip link set tap0 up && ip link set lo up"))
+    struct sockaddr_in a = {.sin_family = AF_INET};
+    int fd;
+    bool up = unshare(CLONE_NEWNET) == 0 &&
+              (tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK)) >= 0 &&
+              ioctl(tap, TUNSETIFF, &r) == 0 && (fd = socket(AF_INET, SOCK_DGRAM, 0)) >= 0;
+    inet_pton(AF_INET, "192.0.2.16", &a.sin_addr);
+    memcpy(&r.ifr_addr, &a, sizeof a);
+    up = up && ioctl(fd, SIOCSIFADDR, &r) == 0;
+    inet_pton(AF_INET, "255.255.255.0", &a.sin_addr);
+    memcpy(&r.ifr_netmask, &a, sizeof a);
+    up = up && ioctl(fd, SIOCSIFNETMASK, &r) == 0;
+    r.ifr_flags = IFF_UP | IFF_RUNNING;
+    if (!up || ioctl(fd, SIOCSIFFLAGS, &r))
         END_FATAL("tcp_recovery: no tap device\n");
+    close(fd);
 }
 
 static _Noreturn void linux_send(void)
