@@ -19,7 +19,8 @@ static struct pair *path_start(uint64_t seed, const struct path *path)
 {
     struct tcp_config c = node_config();
     c.receive_window_max = c.receive_window_initial = c.send_buffer_max = 1u << 20;
-    c.ooo_segments_max = 2000; /* or the receiver drops what it has sacked */
+    c.no_pacing = path->grain != 0; /* its wake-ups would be the clock's */
+    c.ooo_segments_max = 2000;      /* or the receiver drops what it has sacked */
     struct pair *p = pair_new(&c, &c, seed);
     p->delay = path->delay ? path->delay : 25 * TG_MS;
     p->byte_time = 80;

@@ -62,12 +62,23 @@ static bool eifel_says(const struct tcp_pcb *pcb, const struct tcp_ack_news *new
            pcb->act->rack.resent_count == 0;
 }
 
-/* A duplicate of something that was not sent again is the network's doing. */
-static bool dsack_says(struct tcp_undo *undo, const struct tcp_ack_news *news)
+/* The path reorders. Or every late segment would be taken for lost by dupthresh, as one has just been. */
+static void reordering_note(struct tcp_pcb *pcb)
 {
+    if (pcb->act->undo.timeout)
+        return; /* a pause is something else */
+    pcb->act->reordering_seen += !pcb->act->rack.reordering;
+    pcb->act->rack.reordering = true;
+}
+
+/* A duplicate of something that was not sent again is the network's doing. */
+static bool dsack_says(struct tcp_pcb *pcb, const struct tcp_ack_news *news)
+{
+    struct tcp_undo *undo = &pcb->act->undo;
     if (!news->has_dsack || undo->low == undo->high || seq_lt(news->dsack.left, undo->low) ||
         seq_lt(undo->high, news->dsack.right))
         return false;
+    reordering_note(pcb);
     undo->bytes -= u32_min(undo->bytes, news->dsack.right - news->dsack.left);
     return undo->bytes == 0;
 }
@@ -137,10 +148,7 @@ static void recovery_undo(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct tcp_undo *undo = &pcb->act->undo;
     stats_count(tcp->stats, TG_C_tcp_recoveries_undone);
-    if (!undo->timeout) { /* or every late segment would be taken for lost by dupthresh, as the first was */
-        pcb->act->rack.reordering = true;
-        pcb->act->reordering_seen++;
-    }
+    reordering_note(pcb);
     pcb->act->cwnd = u32_max(pcb->act->cwnd, undo->cwnd);
     pcb->ssthresh = u32_max(pcb->ssthresh, undo->ssthresh);
     pcb->congestion->undo(pcb);
@@ -156,7 +164,7 @@ bool tcp_undo_on_ack(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_ack_
     struct tcp_undo *undo = &pcb->act->undo;
     if (!undo->open)
         return false;
-    bool spurious = dsack_says(undo, news);
+    bool spurious = dsack_says(pcb, news);
     if (tcp_has(pcb, TCP_F_RECOVERY | TCP_F_TIMEOUT))
         spurious = frto_says(pcb, news) || eifel_says(pcb, news) || spurious;
     else if (seq_lt(undo->end, pcb->snd_una))
