@@ -68,7 +68,7 @@ const char *fault_name(enum sim_fault_kind kind)
 const char *fault_text(fault_id id, char out[64])
 {
     unsigned place = (unsigned)(id >> 48 & 255);
-    snprintf(out, 64, "%s %u>%u #%llu", fault_name((enum sim_fault_kind)(id >> 56)), place >> 4,
-             place & 15, (unsigned long long)(id & 0xffffffffffff));
+    snprintf(out, 64, "%s %u>%u flow %u #%u", fault_name((enum sim_fault_kind)(id >> 56)),
+             place >> 4, place & 15, (unsigned)(id >> 32 & 0xffff), (unsigned)id);
     return out;
 }

@@ -46,7 +46,7 @@ enum sim_fault_kind {
     FAULT_KINDS,
 };
 
-/* kind << 56 | place << 48 | number */
+/* kind << 56 | place << 48 | number; a frame's number is its flow << 32 | its how-many-eth */
 typedef uint64_t fault_id;
 
 struct sim_faults {

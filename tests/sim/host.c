@@ -58,6 +58,7 @@ static void draw_knobs(struct prng *rng, struct tcp_config *config)
 {
     config->congestion = (uint32_t)prng_below(rng, TCP_CC_COUNT);
     config->ecn = (uint32_t)prng_below(rng, TCP_ECN_OFF + 1);
+    config->no_pacing = sim_chance(rng, 40);
     config->nagle = sim_chance(rng, 30);
     config->profile = sim_chance(rng, 20) ? &tcp_profile_freebsd : NULL;
     config->keepalive = sim_chance(rng, 30);

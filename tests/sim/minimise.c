@@ -200,7 +200,7 @@ void minimised_say(uint64_t seed, const struct minimised *m)
     char text[64];
     printf("    seed %llu needs %zu of %zu decisions (%u runs): %s\n", (unsigned long long)seed,
            m->after, m->before, m->runs, m->failure);
-    for (size_t i = 0; i < m->after && i < 40; i++)
+    for (size_t i = 0; i < m->after && i < 12; i++)
         printf("      %s\n", fault_text(m->needed[i], text));
     printf("    %s %s\n", m->pcap, m->script);
 }

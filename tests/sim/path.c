@@ -169,11 +169,25 @@ static void send_in_two(struct flight *f, tg_ns arrives, struct span frame)
     launch(f, arrives + !swapped, span_make(second, second_len));
 }
 
-static void flight_begin(struct flight *f, struct sim *sim, unsigned from, unsigned to)
+/* Frames are counted by connection, so that one connection's faults do not depend on whether another is there.
+ * What is not TCP is flow 0. */
+static unsigned flow_of(struct span frame)
+{
+    struct sim_layout l;
+    if (!sim_layout_find(frame, &l))
+        return 0;
+    return (wire_get16(frame.data + l.tcp) + (unsigned)wire_get16(frame.data + l.tcp + 2)) %
+           SIM_FLOWS;
+}
+
+static void flight_begin(struct flight *f, struct sim *sim, unsigned from, unsigned to,
+                         struct span frame)
 {
     *f = (struct flight){.sim = sim, .path = &sim->paths[from][to], .from = from, .to = to};
-    f->number = f->path->frames++;
-    prng_seed(&f->rng, (sim->seed * 64 + sim_place(from, to)) * 0x9e3779b97f4a7c15 + f->number);
+    unsigned flow = flow_of(frame);
+    f->number = (uint64_t)flow << 32 | f->path->frames[flow]++;
+    prng_seed(&f->rng, (sim->seed * 256 + sim_place(from, to)) * 0x9e3779b97f4a7c15 +
+                           f->number * 0xd1342543de82ef95);
 }
 
 void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span frame)
@@ -181,7 +195,7 @@ void sim_path_send(struct sim *sim, unsigned from, unsigned to, struct span fram
     struct flight f;
     uint8_t copy[FRAME_MAX];
     tg_assert(frame.len <= FRAME_MAX);
-    flight_begin(&f, sim, from, to);
+    flight_begin(&f, sim, from, to, frame);
     struct sim_path *path = f.path;
     tg_ns leaves = wire_time(&f, frame.len);
     bool gone = leaves == 0 || lost(&f);

@@ -94,11 +94,17 @@ void sim_paths_draw(struct sim *sim, struct prng *rng)
         }
 }
 
+static void path_heal(struct sim_path *path)
+{
+    struct sim_path healed = {.delay = 100 * TG_US};
+    memcpy(healed.frames, path->frames, sizeof healed.frames);
+    *path = healed;
+}
+
 void sim_paths_heal(struct sim *sim)
 {
     sim->healed = true;
     for (unsigned from = 0; from < sim->port_count; from++)
         for (unsigned to = 0; to < sim->port_count; to++)
-            sim->paths[from][to] =
-                (struct sim_path){.delay = 100 * TG_US, .frames = sim->paths[from][to].frames};
+            path_heal(&sim->paths[from][to]);
 }

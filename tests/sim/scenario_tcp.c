@@ -97,6 +97,10 @@ static void world_connect(struct timer *timer, void *arg, tg_ns now)
     unsigned i = (unsigned)(timer - w->starts);
     struct endpoint *ep = &w->endpoints[i][0];
     struct tcp_info info;
+    if (w->plans[i].ending == END_NONE) { /* the others keep their ports */
+        w->hosts[0].next_port++;
+        return;
+    }
     struct ip_addr to = w->plans[i].ip6 ? w->hosts[1].address6 : w->hosts[1].address4;
     enum tg_err err =
         tcp_connect(w->hosts[0].tcp, NULL, &to, w->plans[i].port, 0, i + 1, now, &ep->handle);
@@ -315,10 +319,9 @@ static void world_start(struct tcp_world *w)
         endpoint_init(&w->endpoints[i][0], &w->hosts[0], &w->plans[i], 0);
         endpoint_init(&w->endpoints[i][1], &w->hosts[1], &w->plans[i], 1);
         timer_init(&w->starts[i], world_connect, w);
-        if (fault_happens(&w->sim->faults, FAULT_CONNECTION, 0, i))
-            timer_arm(&w->hosts[0].wheel, &w->starts[i], w->plans[i].start);
-        else /* a minimiser has left it out */
-            w->plans[i].ending = END_NONE;
+        timer_arm(&w->hosts[0].wheel, &w->starts[i], w->plans[i].start);
+        if (!fault_happens(&w->sim->faults, FAULT_CONNECTION, 0, i))
+            w->plans[i].ending = END_NONE; /* a minimiser has left it out */
     }
 }
 

@@ -22,6 +22,7 @@
 
 #define SIM_NODES_MAX 12
 #define SIM_PORTS_MAX 5
+#define SIM_FLOWS     256 /* names of connections: their ports, mixed */
 #define SIM_NEVER     UINT64_MAX
 
 struct sim;
@@ -42,8 +43,8 @@ struct sim_node {
 
 /* One direction of a link. Rates are in millionths of the frames. */
 struct sim_path {
-    uint64_t frames;     /* sent so far: names what happens to them */
-    tg_ns delay, jitter; /* jitter above the spacing of frames reorders them */
+    uint32_t frames[SIM_FLOWS]; /* sent so far, by flow: names what happens to them */
+    tg_ns delay, jitter;        /* jitter above the spacing of frames reorders them */
     uint32_t loss, duplicate, reorder, corrupt, truncate, garbage;
     uint32_t resegment;        /* a middlebox cuts a TCP segment in two, which may overlap */
     uint32_t ce;               /* of ECN-capable packets: marked as having met congestion */

@@ -69,6 +69,8 @@ void wire_oracle_in(struct wire_oracle *o, struct span frame)
     if (o->sim->lied || !wire_seen_read(frame, false, &s))
         return;
     struct wire_flow *f = wire_flow_find(o, &s);
+    if (s.flags & TCP_ACK)
+        f->acks[f->ack_count++ % WIRE_ACKS_MAX] = s.ack;
     if (s.flags & TCP_SYN)
         note_syn_in(f, &s);
     if (s.flags & TCP_ACK && f->syn_out)
@@ -221,11 +223,28 @@ static const char *judge_ecn(const struct wire_flow *f, const struct wire_seen *
     return NULL;
 }
 
+/* One of ours lies at our next number, or between what is acknowledged and that; one that answers a stranger's
+ * segment has that one's ACK, or, where it had none, 0 and ours acknowledges it (s3.10.7.1). */
+static const char *judge_reset(const struct wire_flow *f, const struct wire_seen *s)
+{
+    /* Our next may lie behind what the wire has seen: the card may have dropped the rest. */
+    bool ours = f->syn_out && !wire_before(s->seq, f->acked_out) &&
+                !(wire_before(f->sent_end, s->seq) && wire_before(f->edge_in + 1, s->seq));
+    if (ours)
+        return NULL;
+    if (s->flags & TCP_ACK)
+        return s->seq == 0 && f->syn_in ? NULL : "a reset with an ACK that answers nothing";
+    for (unsigned i = 0; i < f->ack_count && i < WIRE_ACKS_MAX; i++)
+        if (f->acks[i] == s->seq)
+            return NULL;
+    return "a reset whose number nobody has asked for";
+}
+
 static const char *judge(struct wire_oracle *o, struct wire_flow *f, const struct wire_seen *s)
 {
     const char *wrong = judge_data(o, f, s);
     if (!wrong && s->flags & TCP_RST)
-        return f->syn_in || f->syn_out || f->arrived_end ? NULL : "a reset without a reason";
+        return judge_reset(f, s);
     if (!wrong && s->flags & TCP_ACK)
         wrong = judge_ack(f, s);
     if (!wrong && s->flags & TCP_ACK)

@@ -10,7 +10,7 @@
  *   SACK blocks name data that has arrived (RFC 2018 s3, RFC 2883 s4 for the first)
  *   timestamps never go back, echo one that has come, and are in every segment or in none (RFC 7323 s3.2)
  *   only new data of connections that agreed is ECN-capable, and a mark is echoed only if one came (RFC 3168)
- *   a reset answers something
+ *   a reset answers something: its number is one that the peer has acknowledged lately, or our next (s3.10.7)
  */
 #ifndef TESTS_SIM_WIRE_ORACLE_H
 #define TESTS_SIM_WIRE_ORACLE_H
@@ -18,6 +18,7 @@
 #include "net/wire.h"
 
 #define WIRE_RANGES_MAX 256
+#define WIRE_ACKS_MAX   128 /* more than wait in a node at a time */
 
 struct sim;
 
@@ -53,6 +54,8 @@ struct wire_flow {
     unsigned range_count; /* what has arrived, from ack_sent on, in order */
     bool ranges_lost;     /* there were too many: no more judgements about them */
     struct wire_range ranges[WIRE_RANGES_MAX];
+    uint32_t acks[WIRE_ACKS_MAX]; /* the latest that arrived, in a ring */
+    unsigned ack_count;
 };
 
 struct wire_oracle {
