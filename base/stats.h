@@ -99,6 +99,7 @@
     X(exception_refused, "drop: not taken by the kernel: the TAP is down")                         \
     /* tcp */                                                                                      \
     X(tcp_in_segments, "segments taken")                                                           \
+    X(tcp_gro_joined, "segments taken in one pass with the one before")                            \
     X(tcp_out_segments, "segments sent")                                                           \
     X(tcp_out_rst, "RSTs sent")                                                                    \
     X(tcp_accepted, "connections accepted")                                                        \

@@ -421,8 +421,13 @@ static void slice_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns 
     tcp_prefetch_burst(tcp, flows, n);
     for (unsigned i = 0; i < n; i++)
         burst[i]->flow = flows[i];
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0, run; i < n; i += run) {
+        run = tcp_gro_take(tcp, burst + i, n - i, now);
+        if (run)
+            continue;
         buffer_arrives(tcp, burst[i], now);
+        run = 1;
+    }
     if (tcp->actives.count < tcp->pcbs.count)
         tcp_sleep_burst(tcp, flows, n);
 }

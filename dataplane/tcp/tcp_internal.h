@@ -2,6 +2,7 @@
  * What the files of dataplane/tcp share: the stack, and who may call whom (tcp_pcb.h: the connection). Nobody
  * outside this folder includes it (tests and the fuzz target of this folder do).
  *
+ *   tcp_gro        a run of a burst that continues one stream, in one pass
  *   tcp_in         one segment through RFC 9293 s3.10.7, in its order; calls
  *     tcp_open       SYN for a listener, SYN-SENT, becoming established
  *     tcp_half_open  SYN-RECEIVED after a passive open: an entry of tcp_syncache until the ACK comes
@@ -302,6 +303,11 @@ struct tcp_secrets {
 struct tcp_secrets tcp_secrets_of(const struct tcp *tcp, const struct ip_tuple *tuple, tg_ns now);
 /* The rest of its face is in tcp_owner.h. */
 
+/* --- tcp_gro.c ------------------------------------------------------------------------------------ */
+/* Take the run of segments at the front of burst[n], looked up, that continue each other and change nothing but the
+ * receive queue; takes them. Returns how many, 0: the first must go the long way. */
+unsigned tcp_gro_take(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now);
+
 /* --- tcp_in.c ---------------------------------------------------------------------------------- */
 /* Answer a suspect segment with an ACK, at most now and then (RFC 5961 s7). */
 void tcp_challenge(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now);
@@ -351,6 +357,9 @@ uint32_t tcp_initial_window(const struct tcp_pcb *pcb);
 /* --- tcp_reassembly.c, tcp_ooo.c -------------------------------------------------------------- */
 /* RFC 9293 s3.10.7.4, seventh and eighth: payload and FIN. Takes rx->b when it queues it. */
 void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx);
+/* Text has come in order, the largest segment of `bytes`: choose when to acknowledge it (at once where a hole was
+ * or is), size the window, tell the user. */
+void tcp_text_arrived(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t bytes, bool hole, tg_ns now);
 /* Append a frame's payload to the receive queue; takes it. */
 void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
 /* Keep a piece that came early (b->seq .. b->seq_end set, trimmed to payload); takes it. */

@@ -150,17 +150,20 @@ static void ack_choose(struct tcp *tcp, struct tcp_pcb *pcb, bool hole, uint32_t
     }
 }
 
+void tcp_text_arrived(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t bytes, bool hole, tg_ns now)
+{
+    ack_choose(tcp, pcb, hole, bytes, now);
+    tcp_autotune_arrived(tcp, pcb, now);
+    tcp_event_post(tcp, pcb, TCP_EV_READABLE);
+}
+
 static void text_in_order(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
 {
     bool hole = pcb->act->ooo_first != NULL;
-    uint32_t before = pcb->rcv_nxt;
     tcp_receive_append(tcp, pcb, rx->b);
     rx->b = NULL;
     tcp_ooo_drain(tcp, pcb);
-    ack_choose(tcp, pcb, hole, rx->bytes, rx->now);
-    tcp_autotune_arrived(tcp, pcb, rx->now);
-    if (pcb->rcv_nxt != before)
-        tcp_event_post(tcp, pcb, TCP_EV_READABLE);
+    tcp_text_arrived(tcp, pcb, rx->bytes, hole, rx->now);
 }
 
 static void text_early(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
