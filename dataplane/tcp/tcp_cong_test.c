@@ -17,6 +17,7 @@ static struct tcp_pcb *fresh(const struct tcp_congestion *c)
     pcb->ssthresh = UINT32_MAX / 2;
     pcb->congestion = c;
     pcb->srtt = 50 * TG_MS;
+    pcb->rto = 200 * TG_MS;
     c->start(pcb);
     return pcb;
 }
@@ -159,6 +160,74 @@ static void cubic_fast_convergence(void **state)
     fresh_free(pcb);
 }
 
+/* Down to 70 of 100 segments, and into a new congestion avoidance. Returns when that was. */
+static tg_ns reduced(struct tcp_pcb *pcb)
+{
+    tg_ns now = 10 * TG_S;
+    pcb->act->cwnd = 100 * MSS;
+    congest(pcb, now);
+    round_trip(pcb, &now);
+    return now;
+}
+
+/* RFC 9438 s5.8: half a minute in which the flow had little to send is no half minute of growth. */
+static void cubic_counts_no_time_without_use(void **state)
+{
+    struct tcp_pcb *busy = fresh(&tcp_cubic), *pausing = fresh(&tcp_cubic);
+    tg_ns now = reduced(busy), later = reduced(pausing) + 30 * TG_S;
+    for (unsigned i = 0; i < 20; i++) {
+        round_trip(busy, &now);
+        round_trip(pausing, &later);
+    }
+    assert_in_range(busy->act->cwnd, 85 * MSS, 100 * MSS);
+    assert_in_range(pausing->act->cwnd, busy->act->cwnd - MSS, busy->act->cwnd + MSS);
+    fresh_free(busy);
+    fresh_free(pausing);
+}
+
+/* RFC 9438 s4.8: after a timeout and slow start the window grows from where it is, with K = 0, not towards the old
+ * plateau: in 5 s by 0.4 * 5^3 = 50 segments. */
+static void cubic_begins_anew_after_a_timeout(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_cubic);
+    pcb->act->cwnd = 1000 * MSS;
+    congest(pcb, 10 * TG_S);
+    pcb->congestion->timed_out(pcb);
+    tg_ns now = 11 * TG_S;
+    pcb->srtt = 200 * TG_MS; /* the cube, not Reno's region */
+    round_trip(pcb, &now);
+    assert_in_range(pcb->act->cwnd, 700 * MSS, 702 * MSS);
+    while (now < 16 * TG_S)
+        round_trip(pcb, &now);
+    assert_in_range(pcb->act->cwnd, 740 * MSS, 765 * MSS);
+    fresh_free(pcb);
+}
+
+/* RFC 9438 s4.9: plateau and all are those from before. */
+static void cubic_forgets_what_was_for_nothing(void **state)
+{
+    struct tcp_pcb *pcb = fresh(&tcp_cubic), *other = fresh(&tcp_cubic);
+    tg_ns now = reduced(pcb), same = reduced(other);
+    uint32_t cwnd = pcb->act->cwnd;
+    for (unsigned i = 0; i < 2; i++) { /* a loss, or a timeout */
+        congest(pcb, now);
+        if (i)
+            pcb->congestion->timed_out(pcb);
+        pcb->act->cwnd = cwnd;
+        pcb->congestion->undo(pcb);
+        assert_int_equal(pcb->act->cc[3], 100 * MSS);
+    }
+    other->congestion->idle(other); /* a new epoch, as after an undo */
+    for (unsigned i = 0; i < 10; i++) {
+        round_trip(pcb, &now);
+        round_trip(other, &same);
+    }
+    pcb->ssthresh = other->ssthresh;
+    assert_in_range(pcb->act->cwnd, other->act->cwnd - MSS, other->act->cwnd + MSS);
+    fresh_free(pcb);
+    fresh_free(other);
+}
+
 static void nothing_overflows(void **state)
 {
     const struct tcp_congestion *both[] = {&tcp_newreno, &tcp_cubic};
@@ -192,6 +261,9 @@ int main(void)
         cmocka_unit_test(cubic_returns_after_k),
         cmocka_unit_test(cubic_is_no_slower_than_reno),
         cmocka_unit_test(cubic_fast_convergence),
+        cmocka_unit_test(cubic_counts_no_time_without_use),
+        cmocka_unit_test(cubic_begins_anew_after_a_timeout),
+        cmocka_unit_test(cubic_forgets_what_was_for_nothing),
         cmocka_unit_test(nothing_overflows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

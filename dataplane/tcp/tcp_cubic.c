@@ -10,6 +10,8 @@ enum cubic_word {                /* of pcb->act->cc[] */
                   CUBIC_W_MAX,   /* window before the last reduction, bytes */
                   CUBIC_W_EST,   /* what Reno would have, bytes */
                   CUBIC_W_SAVED, /* W_MAX before the last reduction: undo */
+                  CUBIC_PRIOR,   /* cwnd before the last reduction */
+                  CUBIC_LAST,    /* when it last grew, ns */
 };
 #define CUBIC_T_MAX 100000 /* ms: keeps the cube in 64 bits; 100 s after a loss */
 
@@ -36,7 +38,7 @@ static void cubic_start(struct tcp_pcb *pcb)
 /* K = cbrt((W_max - cwnd) / C), C = 0.4 segments/s^3 (RFC 9438 s4.2), here in ms and bytes. */
 static void cubic_epoch_begin(struct tcp_pcb *pcb, tg_ns now)
 {
-    pcb->act->cc[CUBIC_EPOCH] = now;
+    pcb->act->cc[CUBIC_EPOCH] = pcb->act->cc[CUBIC_LAST] = now;
     pcb->act->cc[CUBIC_W_EST] = pcb->act->cwnd;
     if (pcb->act->cwnd >= pcb->act->cc[CUBIC_W_MAX]) {
         pcb->act->cc[CUBIC_K] = 0;
@@ -61,13 +63,23 @@ static uint64_t cubic_target(const struct tcp_pcb *pcb, tg_ns now)
     return (uint64_t)(target < low ? low : target > high ? high : target);
 }
 
-/* The Reno-friendly region (RFC 9438 s4.3): alpha 3 (1 - 0.7) / (1 + 0.7) = 9/17 up to W_max, then 1. */
+/* The Reno-friendly region (RFC 9438 s4.3): alpha 3 (1 - 0.7) / (1 + 0.7) = 9/17 up to cwnd_prior, then 1. */
 static void cubic_estimate(struct tcp_pcb *pcb, uint32_t bytes)
 {
     uint64_t step = (uint64_t)bytes * pcb->mss / pcb->act->cwnd;
-    if (pcb->act->cc[CUBIC_W_EST] < pcb->act->cc[CUBIC_W_MAX])
+    if (pcb->act->cc[CUBIC_W_EST] < pcb->act->cc[CUBIC_PRIOR])
         step = step * 9 / 17;
     pcb->act->cc[CUBIC_W_EST] += step;
+}
+
+/* Time in which cwnd did not hold the flow back does not count (RFC 9438 s5.8). Nothing grew in it: between two steps
+ * of growth lies no more than a round trip otherwise. */
+static void cubic_time_skip(struct tcp_pcb *pcb, tg_ns now)
+{
+    tg_ns gap = now - pcb->act->cc[CUBIC_LAST];
+    if (gap > pcb->rto)
+        pcb->act->cc[CUBIC_EPOCH] += gap;
+    pcb->act->cc[CUBIC_LAST] = now;
 }
 
 static void cubic_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
@@ -77,6 +89,7 @@ static void cubic_acked(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now)
         return;
     if (pcb->act->cc[CUBIC_EPOCH] == 0)
         cubic_epoch_begin(pcb, now);
+    cubic_time_skip(pcb, now);
     cubic_estimate(pcb, bytes);
     uint64_t target = cubic_target(pcb, now);
     if (pcb->act->cc[CUBIC_W_EST] > target)
@@ -95,7 +108,15 @@ static void cubic_congested(struct tcp_pcb *pcb, tg_ns now)
     pcb->act->cc[CUBIC_EPOCH] = 0;
     pcb->act->cc[CUBIC_W_SAVED] = pcb->act->cc[CUBIC_W_MAX];
     pcb->act->cc[CUBIC_W_MAX] = window < pcb->act->cc[CUBIC_W_MAX] ? window * 17 / 20 : window;
+    pcb->act->cc[CUBIC_PRIOR] = pcb->act->cwnd;
     pcb->ssthresh = u32_max((uint32_t)(window * 7 / 10), 2u * pcb->mss);
+}
+
+/* RFC 9438 s4.8: the next congestion avoidance begins with K = 0 and the window that there is then as its plateau. */
+static void cubic_timed_out(struct tcp_pcb *pcb)
+{
+    pcb->act->cc[CUBIC_EPOCH] = 0;
+    pcb->act->cc[CUBIC_W_MAX] = 0;
 }
 
 /* A new epoch starts from the restored window with the old plateau (RFC 9438 s4.9.2 keeps the old epoch: its time
@@ -117,6 +138,7 @@ const struct tcp_congestion tcp_cubic = {
     .start = cubic_start,
     .acked = cubic_acked,
     .congested = cubic_congested,
+    .timed_out = cubic_timed_out,
     .undo = cubic_undo,
     .idle = cubic_idle,
 };

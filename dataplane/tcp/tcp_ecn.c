@@ -24,6 +24,15 @@ uint8_t tcp_ecn_syn_flags(const struct tcp *tcp, const struct tcp_pcb *pcb)
     return asks ? ECN_BITS : 0;
 }
 
+bool tcp_ecn_refused(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    if (tcp->config.ecn != TCP_ECN_ON || tcp_has(pcb, TCP_F_SYN_LOST))
+        return false;
+    pcb->flags |= TCP_F_SYN_WISH | TCP_F_SYN_LOST;
+    tcp_mark_dirty(tcp, pcb);
+    return true;
+}
+
 bool tcp_ecn_marked(const struct buf *b)
 {
     const uint8_t *ip = b->data + b->l3;
@@ -57,8 +66,20 @@ void tcp_ecn_echoed(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *r
     stats_count(tcp->stats, TG_C_tcp_ecn_cuts);
     pcb->congestion->congested(pcb, rx->now);
     pcb->act->cwnd = u32_max(pcb->ssthresh, pcb->mss);
+    tcp_ecn_reduced(pcb);
+}
+
+void tcp_ecn_reduced(struct tcp_pcb *pcb)
+{
+    if (!tcp_has(pcb, TCP_F_ECN))
+        return;
     pcb->act->ecn_end = pcb->snd_nxt;
     pcb->act->ecn_cwr = true;
+}
+
+bool tcp_ecn_has_cut(const struct tcp_pcb *pcb)
+{
+    return tcp_has(pcb, TCP_F_ECN) && seq_lt(pcb->snd_una, pcb->act->ecn_end);
 }
 
 uint8_t tcp_ecn_flags(struct tcp_pcb *pcb, bool new_text)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Explicit congestion notification (RFC 3168): who speaks it, what is marked, what is echoed. Called by tcp_open, tcp_cookie
- * (the SYNs), tcp_in (marks and echoes in), tcp_emit (out).
+ * (the SYNs), tcp_in (marks and echoes in), tcp_loss, tcp_emit (out).
  */
 #ifndef DATAPLANE_TCP_ECN_H
 #define DATAPLANE_TCP_ECN_H
@@ -16,6 +16,9 @@ bool tcp_ecn_asked(const struct tcp *tcp, uint8_t flags);
 bool tcp_ecn_agreed(uint8_t flags);
 /* Flags of our SYN (asks, unless a former one was lost), or of our SYN-ACK (agrees). */
 uint8_t tcp_ecn_syn_flags(const struct tcp *tcp, const struct tcp_pcb *pcb);
+/* Our SYN was refused with RST: by something that does not know these bits, perhaps. True: it has asked for ECN, and
+ * another one that does not will leave (s6.1.1.1: MAY). */
+bool tcp_ecn_refused(struct tcp *tcp, struct tcp_pcb *pcb);
 /* Was the packet marked on its way? Asked before its headers go. */
 bool tcp_ecn_marked(const struct buf *b);
 
@@ -23,6 +26,12 @@ bool tcp_ecn_marked(const struct buf *b);
 void tcp_ecn_arrives(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx);
 /* An acceptable ACK: its echo cuts the window, once a window's time (s6.1.2). */
 void tcp_ecn_echoed(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx);
+
+/* The window was reduced, for whatever reason: the next new text says CWR, and what is in flight now cuts it no further
+ * (s6.1.2). */
+void tcp_ecn_reduced(struct tcp_pcb *pcb);
+/* It was reduced less than a window ago: a loss among what is in flight is no further sign. */
+bool tcp_ecn_has_cut(const struct tcp_pcb *pcb);
 
 /* What a segment of the connection carries: ECE while we echo; new text also CWR, once, and the mark ECT(0), which
  * retransmissions, probes and pure ACKs must not (s6.1.4 to s6.1.6). */

@@ -138,6 +138,31 @@ static void the_second_syn_does_not_ask(void **state)
     trace_end(t);
 }
 
+static void a_refused_syn_is_followed_by_one_that_does_not_ask(void **state)
+{
+    struct trace *t = start(state, TCP_ECN_ON);
+    connect_with(t, S | E | W);
+    IN(t, .flags = R | A, .seq = 0, .ack = 2); /* not of our SYN: nothing */
+    QUIET(t);
+    IN(t, .flags = R | A, .seq = 0, .ack = 1);
+    OUT(t, .flags = S, .seq = 0);
+    IN(t, .flags = S | A, .seq = 0, .ack = 1, .mss = 1000);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    assert_false(negotiated(t));
+    trace_end(t);
+    t = start(state, TCP_ECN_ON);
+    connect_with(t, S | E | W);
+    IN(t, .flags = R | A, .seq = 0, .ack = 1);
+    OUT(t, .flags = S, .seq = 0);
+    IN(t, .flags = R | A, .seq = 0, .ack = 1); /* it is meant */
+    QUIET(t);
+    struct tcp_event e;
+    assert_int_equal(tcp_events(t->node.tcp, &e, 1), 1);
+    assert_int_equal(e.bits, TCP_EV_CLOSED);
+    assert_int_equal(e.error, TG_RESET);
+    trace_end(t);
+}
+
 /* --- marks ------------------------------------------------------------------------------------------------ */
 
 static void new_text_alone_is_capable(void **state)
@@ -233,6 +258,35 @@ static void an_echo_without_anything_in_flight_is_nothing(void **state)
     trace_end(t);
 }
 
+/* s6.1.2: CWR follows a reduction for any reason; a mark and a loss in one window are one sign. */
+static void a_loss_and_an_echo_in_one_window_cut_once(void **state)
+{
+    for (unsigned loss_first = 0; loss_first < 2; loss_first++) {
+        struct trace *t = established(state);
+        trace_write(t, 0, 10000);
+        trace_skip(t);
+        if (!loss_first) {
+            IN(t, .flags = A | E, .seq = 1, .ack = 1001);
+            assert_int_equal(node_counted(&t->node, TG_C_tcp_ecn_cuts), 1);
+        }
+        uint32_t una = loss_first ? 1 : 1001, threshold = trace_info(t).ssthresh;
+        for (unsigned i = 0; i < 3; i++)
+            IN(t, .flags = A | (loss_first && i == 2 ? E : 0), .seq = 1, .ack = una);
+        assert_int_equal(node_counted(&t->node, TG_C_tcp_fast_retransmit), 1);
+        if (!loss_first)
+            assert_int_equal(trace_info(t).ssthresh, threshold);
+        threshold = trace_info(t).ssthresh;
+        trace_skip(t);
+        IN(t, .flags = A | E, .seq = 1, .ack = 10001); /* still of that window */
+        assert_int_equal(node_counted(&t->node, TG_C_tcp_ecn_cuts), !loss_first);
+        assert_int_equal(trace_info(t).ssthresh, threshold);
+        trace_write(t, 10000, 2000);
+        OUT(t, .flags = A | W, .seq = 10001, .ack = 1, .len = 1000);
+        OUT(t, .flags = A, .seq = 11001, .ack = 1, .len = 1000);
+        trace_end(t);
+    }
+}
+
 static void a_flood_of_echoes_leaves_a_segment(void **state)
 {
     struct trace *t = established(state);
@@ -258,12 +312,14 @@ int main(void)
         BOTH(active_asks_when_told_to),
         BOTH(active_does_not_ask_by_default),
         BOTH(the_second_syn_does_not_ask),
+        BOTH(a_refused_syn_is_followed_by_one_that_does_not_ask),
         BOTH(new_text_alone_is_capable),
         BOTH(without_agreement_nothing_is),
         BOTH(a_mark_is_echoed_until_cwr),
         BOTH(a_marked_pure_ack_is_not_echoed),
         BOTH(an_echo_cuts_the_window_once),
         BOTH(an_echo_without_anything_in_flight_is_nothing),
+        BOTH(a_loss_and_an_echo_in_one_window_cut_once),
         BOTH(a_flood_of_echoes_leaves_a_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -344,6 +344,8 @@ struct tcp_congestion {
     void (*acked)(struct tcp_pcb *pcb, uint32_t bytes, tg_ns now);
     /* Congestion: set ssthresh (cwnd follows in tcp_loss). Keep what `undo` needs. */
     void (*congested)(struct tcp_pcb *pcb, tg_ns now);
+    /* A retransmission timeout, after `congested` if it was the loss event's first: slow start follows. */
+    void (*timed_out)(struct tcp_pcb *pcb);
     /* The last `congested` was for nothing: put private state back as it was before (cwnd and ssthresh are put
      * back by the caller). At most once after each `congested`. */
     void (*undo)(struct tcp_pcb *pcb);

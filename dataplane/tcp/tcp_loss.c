@@ -3,6 +3,7 @@
  * marked ones first, as cwnd allows. RACK, duplicate ACKs and the timeout (RFC 6298) differ in what they mark;
  * here it is decided what follows from it. See tcp_recovery.h. Called by tcp_ack, tcp_timer, tcp_pmtu.
  */
+#include "tcp/tcp_ecn.h"
 #include "tcp/tcp_pmtu.h"
 
 void tcp_segment_mark_lost(struct tcp_pcb *pcb, struct buf *b)
@@ -24,8 +25,10 @@ static void window_cut(struct tcp_pcb *pcb, tg_ns now)
     tcp_undo_begin(pcb);
     if (tcp_pmtu_excuses(pcb))
         pcb->ssthresh = u32_min(pcb->ssthresh, pcb->act->cwnd);
-    else
+    else if (!tcp_ecn_has_cut(pcb)) { /* else a mark of this window has cut it already */
         pcb->congestion->congested(pcb, now);
+        tcp_ecn_reduced(pcb);
+    }
 }
 
 /* --- fast recovery ----------------------------------------------------------------------------------------- */
@@ -171,12 +174,13 @@ void tcp_loss_on_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
     if (!tcp_has(pcb, TCP_F_TIMEOUT) || !(first->flags & BUF_TX_RETRANSMITTED)) {
         tcp_undo_begin(pcb);
         pcb->congestion->congested(pcb, now);
+        tcp_ecn_reduced(pcb);
     }
+    pcb->congestion->timed_out(pcb);
     tcp_undo_timeout(pcb, fresh);
     pcb->act->cwnd = pcb->mss;
     pcb->act->recover = pcb->snd_nxt;
     pcb->act->dup_acks = 0;
-    pcb->act->acked_bytes = 0;
     pcb->act->tlp.out = pcb->act->tlp.wish = false;
     pcb->flags &= ~(uint32_t)TCP_F_RECOVERY;
     pcb->flags |= TCP_F_TIMEOUT | TCP_F_RESEND;

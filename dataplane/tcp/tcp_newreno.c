@@ -26,6 +26,11 @@ static void newreno_congested(struct tcp_pcb *pcb, tg_ns now)
     pcb->act->acked_bytes = 0;
 }
 
+static void newreno_timed_out(struct tcp_pcb *pcb)
+{
+    pcb->act->acked_bytes = 0;
+}
+
 static void newreno_undo(struct tcp_pcb *pcb)
 {
     pcb->act->acked_bytes = 0; /* nothing else is private */
@@ -41,6 +46,7 @@ const struct tcp_congestion tcp_newreno = {
     .start = newreno_start,
     .acked = newreno_acked,
     .congested = newreno_congested,
+    .timed_out = newreno_timed_out,
     .undo = newreno_undo,
     .idle = newreno_idle,
 };

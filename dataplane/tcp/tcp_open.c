@@ -340,7 +340,7 @@ void tcp_syn_sent_arrives(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *r
     }
     /* Second, check the RST bit: believed only with an acceptable ACK (RFC 5961 s3.2). */
     if (rx->flags & TCP_RST) {
-        if (!ack)
+        if (!ack || tcp_ecn_refused(tcp, pcb))
             return;
         stats_count(tcp->stats, TG_C_tcp_reset_in);
         stats_count(tcp->stats, TG_C_tcp_connect_failed);

@@ -38,10 +38,11 @@ struct pair {
     unsigned loss_permille, duplicate_permille;
     unsigned late_permille; /* of the frames come late_by later than the others */
     tg_ns late_by;
-    bool cut; /* nothing passes */
-    struct pair_frame *flying;
+    bool cut;                               /* nothing passes */
+    struct pair_frame *flying[PAIR_FLYING]; /* `count` in order of sending, then unused ones */
     unsigned count;
     uint64_t frames, data_frames;
+    uint64_t turns, check_every; /* tcp_check each so many turns; 0: each */
 };
 
 static inline struct pair *pair_new(const struct tcp_config *client,
@@ -54,7 +55,6 @@ static inline struct pair *pair_new(const struct tcp_config *client,
     prng_seed(&p->prng, seed);
     p->now = TEST_START;
     p->delay = 5 * TG_MS;
-    p->flying = calloc(PAIR_FLYING, sizeof *p->flying);
     assert_int_equal(tcp_listen(p->node[1].tcp, 80, 1), TG_OK);
     return p;
 }
@@ -65,7 +65,8 @@ static inline void pair_end(struct pair *p)
         buf_unref(&p->node[i].pool.pool, p->user[i].held);
         node_end(&p->node[i]);
     }
-    free(p->flying);
+    for (unsigned i = 0; i < PAIR_FLYING; i++)
+        free(p->flying[i]);
     free(p);
 }
 
@@ -91,7 +92,10 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
     }
     p->free_at[to] = start + b->len * p->byte_time;
     assert_true(p->count < PAIR_FLYING);
-    struct pair_frame *f = &p->flying[p->count++];
+    struct pair_frame *f = p->flying[p->count];
+    if (!f)
+        f = p->flying[p->count] = malloc(sizeof *f);
+    p->count++;
     f->at = p->free_at[to] + p->delay + (p->jitter && tcp ? prng_below(&p->prng, p->jitter) : 0);
     if (tcp && pair_chance(p, p->late_permille))
         f->at += p->late_by;
@@ -115,18 +119,20 @@ static inline void pair_collect(struct pair *p, unsigned from)
 static inline void pair_deliver(struct pair *p)
 {
     for (unsigned i = 0; i < p->count;) { /* in order of sending among those that are due */
-        if (p->flying[i].at > p->now) {
+        struct pair_frame *f = p->flying[i];
+        if (f->at > p->now) {
             i++;
             continue;
         }
-        struct node *node = &p->node[p->flying[i].to];
+        struct node *node = &p->node[f->to];
         struct buf *b = buf_alloc(&node->pool.pool);
         if (b) { /* else lost: a port without descriptors */
-            memcpy(buf_put(b, p->flying[i].len), p->flying[i].bytes, p->flying[i].len);
-            assert_int_equal(node_receive(node, b), TG_C_none);
+            memcpy(buf_put(b, f->len), f->bytes, f->len);
+            assert_int_equal(node_take(node, b), TG_C_none);
         }
         p->count--;
-        memmove(&p->flying[i], &p->flying[i + 1], (p->count - i) * sizeof p->flying[0]);
+        memmove(&p->flying[i], &p->flying[i + 1], (p->count - i) * sizeof(void *));
+        p->flying[p->count] = f;
     }
 }
 
@@ -235,7 +241,7 @@ static inline tg_ns pair_next(const struct pair *p)
 {
     tg_ns next = UINT64_MAX;
     for (unsigned i = 0; i < p->count; i++)
-        next = p->flying[i].at < next ? p->flying[i].at : next;
+        next = p->flying[i]->at < next ? p->flying[i]->at : next;
     for (unsigned i = 0; i < 2; i++) {
         if (timers_next(&p->node[i].wheel) < next)
             next = timers_next(&p->node[i].wheel);
@@ -258,8 +264,10 @@ static inline void pair_turn(struct pair *p)
         while (tcp_output(p->node[i].tcp, p->now))
             pair_collect(p, i);
         pair_collect(p, i);
-        node_check(&p->node[i]);
+        if (p->check_every == 0 || p->turns % p->check_every == 0)
+            node_check(&p->node[i]);
     }
+    p->turns++;
 }
 
 /* Run until nothing is left to happen or `for_ns` have passed. */

@@ -302,7 +302,7 @@ static uint64_t digest(uint64_t seed)
         pair_run(p, 5 * TG_MS);
         h = h * 31 + p->frames * 7 + p->user[0].received + p->user[1].received;
         for (unsigned k = 0; k < p->count; k++)
-            h = h * 31 + hash_crc32c(0, span_make(p->flying[k].bytes, p->flying[k].len));
+            h = h * 31 + hash_crc32c(0, span_make(p->flying[k]->bytes, p->flying[k]->len));
     }
     pair_end(p);
     return h;

@@ -234,7 +234,7 @@ struct tcp_active {
     tg_ns data_ns;       /* last data of the peer; 0: none yet */
     tg_ns heard_ns;      /* last acceptable segment of the peer */
     tg_ns progress_ns;   /* with TCP_D_USER: since when what was written waits */
-    uint64_t cc[6];      /* private to the congestion control */
+    uint64_t cc[8];      /* private to the congestion control */
     struct tcp_hystart hystart;
     tg_ns pace_ns;    /* new segments are paid for until then */
     uint32_t ecn_end; /* no second cut for an echo before this is acknowledged */

@@ -152,6 +152,7 @@ static void recovery_undo(struct tcp *tcp, struct tcp_pcb *pcb)
     pcb->act->cwnd = u32_max(pcb->act->cwnd, undo->cwnd);
     pcb->ssthresh = u32_max(pcb->ssthresh, undo->ssthresh);
     pcb->congestion->undo(pcb);
+    pcb->act->ecn_end = pcb->snd_una; /* the window counts as not cut */
     pcb->flags &= ~(uint32_t)(TCP_F_RECOVERY | TCP_F_TIMEOUT | TCP_F_RESEND);
     pcb->act->dup_acks = 0;
     *undo = (struct tcp_undo){0};
