@@ -11,6 +11,8 @@
 #define EDGE_TICK         (100 * TG_MS)
 #define EDGE_WALL         1700000000ll /* seconds of CLOCK_REALTIME when the worker clock was 0 */
 #define EDGE_CHECK_BUDGET 16
+#define EDGE_CHECK_EVERY                                                                           \
+    4 /* turns: the tables' sizes count, too, and the hosts of tcp check after every one */
 
 static struct edge_worker *edge_worker_of(const struct sim_node *node)
 {
@@ -21,7 +23,8 @@ static void edge_check(struct edge_worker *w)
 {
     if (w->turns_to_check-- > 0)
         return;
-    w->turns_to_check = tcp_connection_count(worker_tcp(w->worker)) / EDGE_CHECK_BUDGET;
+    w->turns_to_check =
+        EDGE_CHECK_EVERY + tcp_connection_count(worker_tcp(w->worker)) / EDGE_CHECK_BUDGET;
     const char *broken = tcp_check(worker_tcp(w->worker));
     if (broken)
         sim_fail(w->edge->sim, "%s: tcp_check: %s", w->name, broken);
