@@ -82,7 +82,8 @@ void sim_box_pass(const struct sim_box *box, bool upwards, uint8_t *frame, size_
 
 /* --- which box ---------------------------------------------------------------------------------------------- */
 
-static void box_draw(struct sim *sim, struct sim_box *box, struct prng *rng, unsigned place)
+static void box_draw(struct sim *sim, struct sim_box *box, struct prng *rng, unsigned place,
+                     bool patient)
 {
     struct sim_box drawn = {.shift_key = {prng_next(rng), prng_next(rng)}};
     uint8_t which = (uint8_t)(1 + prng_below(rng, SIM_STRIP_ALL));
@@ -96,7 +97,7 @@ static void box_draw(struct sim *sim, struct sim_box *box, struct prng *rng, uns
         drawn.strip[1] = direction != 0 ? which : 0;
         /* From the SYN-ACK alone: the server would then rightly drop all that has none (RFC 7323 s3.2). */
         if (direction == 1)
-            drawn.strip[1] &= (uint8_t)~SIM_STRIP_TIMESTAMPS;
+            drawn.strip[1] &= (uint8_t) ~(SIM_STRIP_TIMESTAMPS | (patient ? 0 : SIM_STRIP_WSCALE));
     }
     drawn.shift = shifts && fault_happens(&sim->faults, FAULT_SHIFT, place, 0);
     drawn.window_max = clamps && fault_happens(&sim->faults, FAULT_CLAMP, place, 0) ? window : 0;
@@ -104,11 +105,11 @@ static void box_draw(struct sim *sim, struct sim_box *box, struct prng *rng, uns
     *box = drawn;
 }
 
-void sim_boxes_draw(struct sim *sim, struct prng *rng)
+void sim_boxes_draw(struct sim *sim, struct prng *rng, bool patient)
 {
     bool boxes = sim_chance(rng, 30);
     for (unsigned low = 0; low < sim->port_count; low++)
         for (unsigned high = low + 1; high < sim->port_count; high++)
             if (boxes && sim_chance(rng, 70))
-                box_draw(sim, &sim->boxes[low][high], rng, low * 16 + high);
+                box_draw(sim, &sim->boxes[low][high], rng, low * 16 + high, patient);
 }

@@ -26,8 +26,9 @@ struct sim_box {
 };
 
 struct sim;
-/* Draw the boxes between all ports: most runs have none. */
-void sim_boxes_draw(struct sim *sim, struct prng *rng);
+/* Draw the boxes between all ports: most runs have none. `patient`: the run bears a window scale that only one side
+ * knows of, under which a window of 16 KiB looks like one of 128 bytes. */
+void sim_boxes_draw(struct sim *sim, struct prng *rng, bool patient);
 /* Let the box between two ports change a frame that goes from one to the other. */
 void sim_box_pass(const struct sim_box *box, bool upwards, uint8_t *frame, size_t len);
 

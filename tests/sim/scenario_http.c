@@ -375,6 +375,7 @@ void scenario_http(struct sim *sim)
         open_edge(w);
     if (!sim->failed) {
         sim_paths_draw(sim, &w->rng);
+        sim_boxes_draw(sim, &w->rng, false);
         start_clients(w);
         start_faults(w);
         play(w);

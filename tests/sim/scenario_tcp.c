@@ -18,6 +18,7 @@ struct tcp_world {
     struct prng rng;
     struct host hosts[2]; /* client, server */
     unsigned count;
+    bool bulk; /* megabytes */
     struct connection_plan plans[CONNECTIONS_MAX];
     struct endpoint endpoints[CONNECTIONS_MAX][2];
     uint16_t client_port[CONNECTIONS_MAX];
@@ -83,7 +84,8 @@ static void draw_plans(struct tcp_world *w)
         many ? (unsigned)sim_between(rng, 20, CONNECTIONS_MAX) : (unsigned)sim_between(rng, 1, 8);
     uint64_t bytes_max = many ? 8000 : 400000;
     if (sim_chance(rng, 10)) /* bulk: windows grow, sequence numbers wrap more often */
-        many = false, w->count = (unsigned)sim_between(rng, 1, 2), bytes_max = 6000000;
+        many = false, w->bulk = true, w->count = (unsigned)sim_between(rng, 1, 2),
+        bytes_max = 6000000;
     tg_ns spread = sim_chance(rng, 50) ? 0 : prng_below(rng, 3 * TG_S);
     for (unsigned i = 0; i < w->count; i++)
         draw_plan(w, i, bytes_max, spread);
@@ -334,7 +336,7 @@ static void scenario_run(struct sim *sim, bool forged)
     world_open(w);
     if (!sim->failed) {
         sim_paths_draw(sim, &w->rng);
-        sim_boxes_draw(sim, &w->rng);
+        sim_boxes_draw(sim, &w->rng, !w->bulk);
         if (forged)
             for (unsigned i = 0; i < 2; i++)
                 sim->paths[i][!i].forge = 10000;
