@@ -27,10 +27,13 @@ void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
             flows[i] = tcp_flow_find(tcp, &tuples[i], hashes[i]);
 }
 
-void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t flows[], unsigned n)
+void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t hashes[], const uint32_t flows[],
+                        unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         const struct tcp_pcb *pcb = connection_of(tcp, flows[i]);
+        if (flows[i] == FLOW_TABLE_NONE) /* a SYN, or the end of a handshake */
+            tcp_syncache_prefetch(&tcp->syncache, hashes[i]);
         if (!pcb)
             continue;
         __builtin_prefetch(pcb);

@@ -418,7 +418,7 @@ static void slice_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns 
         hashes[i] = burst[i]->rx_hash;
     }
     tcp_lookup_burst(tcp, tuples, hashes, flows, n);
-    tcp_prefetch_burst(tcp, flows, n);
+    tcp_prefetch_burst(tcp, hashes, flows, n);
     for (unsigned i = 0; i < n; i++)
         burst[i]->flow = flows[i];
     for (unsigned i = 0, run; i < n; i += run) {

@@ -212,8 +212,9 @@ uint32_t tcp_lookup(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_
 uint32_t tcp_flow_find(const struct tcp *tcp, const struct ip_tuple *tuple, uint32_t hash);
 void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
                       const uint32_t hashes[], uint32_t flows[], unsigned n);
-/* Fetch into the cache what segments of these flows are going to touch. */
-void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t flows[], unsigned n);
+/* Fetch into the cache what segments of these flows are going to touch; of no flow: half-open connections. */
+void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t hashes[], const uint32_t flows[],
+                        unsigned n);
 bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tuple *tuple);
 void tcp_queue_free(struct tcp *tcp, struct buf *first);
 /* The user has closed: its handle dies, what it has not read is dropped, the connection goes on. */

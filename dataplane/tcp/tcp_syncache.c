@@ -42,6 +42,14 @@ static void buckets_of(const struct tcp_syncache *cache, uint32_t hash,
         out[i] = &cache->entries[((mixed >> 32) * cache->buckets >> 32) * TCP_SYN_WAYS];
 }
 
+void tcp_syncache_prefetch(const struct tcp_syncache *cache, uint32_t hash)
+{
+    struct tcp_syn_entry *buckets[CHOICES];
+    buckets_of(cache, hash, buckets);
+    for (unsigned i = 0; i < CHOICES * TCP_SYN_WAYS; i++)
+        __builtin_prefetch(&buckets[i / TCP_SYN_WAYS][i % TCP_SYN_WAYS]);
+}
+
 static uint32_t entry_number(const struct tcp_syncache *cache, const struct tcp_syn_entry *entry)
 {
     return (uint32_t)(entry - cache->entries);

@@ -63,6 +63,8 @@ static inline uint32_t tcp_syncache_size(const struct tcp_syncache *cache)
     return cache->buckets * TCP_SYN_WAYS;
 }
 
+/* Fetch both buckets of a hash into the cache, for a look-up that comes soon. */
+void tcp_syncache_prefetch(const struct tcp_syncache *cache, uint32_t hash);
 /* Number of the entry with this tuple, whose Toeplitz hash is `hash`; TCP_SYN_NONE. */
 uint32_t tcp_syncache_find(const struct tcp_syncache *cache, const struct ip_tuple *tuple,
                            uint32_t hash);
