@@ -199,6 +199,9 @@ static void proof_options_take(struct tcp *tcp, struct tcp_pcb *pcb, const struc
         pcb->flags |= TCP_F_WSCALE;
         pcb->snd_scale = p->syn.wscale;
         pcb->rcv_scale = tcp->rcv_scale;
+        /* a challenge ACK may have told the window in units of the scale, rounded up */
+        uint32_t unit = 1u << pcb->rcv_scale, window = pcb->rcv_adv - pcb->rcv_nxt;
+        pcb->rcv_adv = pcb->rcv_nxt + (window + unit - 1) / unit * unit;
     }
     if (p->syn.timestamps) {
         pcb->flags |= TCP_F_TIMESTAMPS;
