@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tcp.*: the stack in memory, on one processor, without TLS; the figure is that of the median slice of half a
 millisecond. "Own side": only our stack's cycles count, the peer is a generator (tcp_bench). "Both ends": two whole
-stacks on one core, wire included (tcp_pair), beside Linux with both ends in one process over loopback (tcp_peer). Where
-Linux cannot do the same, the peer column holds the goal or our own other figure. tcp.recovery_*: one sender through 100
-Mbit/s, 50 ms and a queue of 50 ms (tcp_recovery), ours in virtual time, Linux with CUBIC in real time through the same
-path to the same receiver."""
+stacks on one core, wire included, MTU 1500 (tcp_pair), beside Linux with both ends in one process over loopback, MTU
+65536, by its processor time (tcp_peer). Where Linux cannot do the same, the peer column holds the goal or our own other
+figure. tcp.recovery_*: one sender through 100 Mbit/s, 50 ms and a queue of 50 ms (tcp_recovery), ours in virtual time,
+Linux with CUBIC in real time through the same path to the same receiver."""
 import json
 import os
 import platform
