@@ -138,6 +138,40 @@ static void the_second_syn_does_not_ask(void **state)
     trace_end(t);
 }
 
+/* A full listener's SYN cookie has room for it in the timestamp only (net/owner_cookie.h). */
+static void a_cookie_keeps_it_in_the_timestamp(void **state)
+{
+    static const struct {
+        enum tcp_ecn ecn;
+        bool timestamps;
+        uint8_t syn;
+        bool agreed;
+    } cases[] = {{TCP_ECN_AGREE, true, S | E | W, true},   {TCP_ECN_ON, true, S | E | W, true},
+                 {TCP_ECN_AGREE, false, S | E | W, false}, {TCP_ECN_OFF, true, S | E | W, false},
+                 {TCP_ECN_ON, true, S | E, false},         {TCP_ECN_ON, true, S, false}};
+    for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++) {
+        struct tcp_config c = node_config();
+        c.ecn = cases[i].ecn;
+        c.half_open_max = 4;
+        struct trace *t = trace_new(&c, trace_is6(state));
+        uint16_t port = t->tuple.remote_port;
+        for (t->tuple.remote_port = 1000; t->tuple.remote_port < 1004; t->tuple.remote_port++)
+            IN(t, .flags = S);
+        assert_int_equal(trace_skip(t), 4);
+        t->tuple.remote_port = port;
+        t->ts = cases[i].timestamps;
+        IN(t, .flags = cases[i].syn, .seq = 0, .mss = 1000);
+        OUT(t, .flags = S | A | (cases[i].agreed ? E : 0), .seq = 0, .ack = 1);
+        assert_int_equal(node_counted(&t->node, TG_C_tcp_syn_cookies_sent), 1);
+        IN(t, .flags = A, .seq = 1, .ack = 1);
+        t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
+        assert_int_equal(negotiated(t), cases[i].agreed);
+        trace_write(t, 0, 100);
+        assert_int_equal(next_class(t), cases[i].agreed ? TCP_ECN_ECT0 : 0);
+        trace_end(t);
+    }
+}
+
 static void a_refused_syn_is_followed_by_one_that_does_not_ask(void **state)
 {
     struct trace *t = start(state, TCP_ECN_ON);
@@ -312,6 +346,7 @@ int main(void)
         BOTH(active_asks_when_told_to),
         BOTH(active_does_not_ask_by_default),
         BOTH(the_second_syn_does_not_ask),
+        BOTH(a_cookie_keeps_it_in_the_timestamp),
         BOTH(a_refused_syn_is_followed_by_one_that_does_not_ask),
         BOTH(new_text_alone_is_capable),
         BOTH(without_agreement_nothing_is),

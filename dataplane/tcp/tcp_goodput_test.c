@@ -58,10 +58,10 @@ static unsigned payload_permille(const struct pair *p)
 /* Of what the link can carry 95 % at least, slow start included; pacing takes nothing away. */
 static void the_link_is_full(void **state)
 {
-    for (unsigned i = 0; i < 8; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         struct link link = {.congestion = i & 1 ? TCP_CC_NEWRENO : TCP_CC_CUBIC,
                             .no_pacing = (i & 2) != 0,
-                            .ip6 = (i & 4) != 0,
+                            .ip6 = i == 1 || i == 2,
                             .queue = BDP,
                             .seed = 1};
         struct pair *p = stream_start(&link);
@@ -141,14 +141,14 @@ static void one_percent_loss(void **state)
                             .queue = BDP,
                             .loss_permille = 10};
         unsigned sum = 0;
-        for (link.seed = 1; link.seed <= 3; link.seed++) {
+        for (link.seed = 1; link.seed <= 2; link.seed++) {
             struct pair *p = stream_start(&link);
             sum += goodput(p, 20 * TG_S);
             pair_end(p);
         }
         print_message("%s %s, 1 %% loss: %u permille\n", names[link.congestion],
-                      link.no_pacing ? "unpaced" : "paced", sum / 3);
-        assert_true(sum / 3 >= 24);
+                      link.no_pacing ? "unpaced" : "paced", sum / 2);
+        assert_true(sum / 2 >= 24);
     }
 }
 

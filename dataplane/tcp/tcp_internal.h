@@ -12,6 +12,8 @@
  *     tcp_timewait   the 32-byte records that outlive connections
  *   tcp_owner      ISN and timestamps: secrets of a tuple, or the owner's cookie
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
+ *   tcp_cong       how windows grow and shrink: tcp_cubic, tcp_newreno, with tcp_hystart; tcp_ecn: marks instead of losses
+ *   tcp_pace       when the next segment of a window is due
  *   tcp_idle       connections asleep and awake
  *   tcp_timer      deadlines of a connection behind its one wheel timer
  *   tcp_keepalive  silent peers: keepalive, user timeout
