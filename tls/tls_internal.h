@@ -136,6 +136,10 @@ enum tg_err conn_advance(struct tls_conn *conn);
 
 /* Let this handshake's key operations go out: it runs in a job from now on. */
 bool key_operations_allow(struct tls_conn *conn);
+/* Before a function whose locals wait on the stack of a paused job (OpenSSL's ASYNC) while others look at them. The
+ * address sanitizer would keep them on a stand-in of the thread's stack, and give their place away as soon as the thread
+ * stands on its own stack again. */
+#define TLS_ON_JOB_STACK __attribute__((no_sanitize("address")))
 /* Called on a job's stack: send the operation out (its id is set here), wait, copy the answer to
  * out[*out_len]. 1, or 0: failed, abandoned, or not inside a job. */
 int key_operation_run(const struct tls_key_op *op, uint8_t *out, size_t *out_len);

@@ -48,6 +48,7 @@ bool key_operations_allow(struct tls_conn *conn)
     return SSL_set_async_callback(conn->ssl, job_signal) == 1;
 }
 
+TLS_ON_JOB_STACK
 int key_operation_run(const struct tls_key_op *op, uint8_t *out, size_t *out_len)
 {
     struct tls_conn *conn = conn_of_job();

@@ -223,6 +223,7 @@ static int signature_init(void *data, const char *digest, void *key, const OSSL_
 }
 
 /* Sign a message. Without room it is only asked for the size: then nothing goes out. */
+TLS_ON_JOB_STACK
 static int signature_sign(void *data, unsigned char *out, size_t *out_len, size_t room,
                           const unsigned char *message, size_t len)
 {
