@@ -121,8 +121,9 @@ def test_pages_under_a_syn_flood(spoofer, note):
                     assert curl(url + "/", timeout=5).status == 200
                     pages += 1
     note(f"{flood.sent} SYNs, {counters['tcp_syn_cookies_sent']} cookies, {pages} pages")
-    assert counters["tcp_syn_cookies_accepted"] >= pages, "each page's connection"
-    assert counters["tcp_accepted"] == counters["tcp_syn_cookies_accepted"], "none of the flood's"
+    assert counters["tcp_accepted"] == pages, "each page's connection, and none of the flood's"
+    # A SYN gets a cookie when its two buckets of the SYN cache are full; now and then one meets a free place.
+    assert counters["tcp_syn_cookies_accepted"] >= pages * 9 // 10, counters.grew()
     for counter in ("tcp_full", "tcp_backlog_full", "tcp_syn_cookies_limited", "tcp_aborted"):
         assert counters[counter] == 0, counters.grew()
 
