@@ -119,24 +119,21 @@ system_part() {
 }
 
 # The same tests on both devices of DPDK, with two workers on one queue; what depends on the port also in the
-# build without DPDK; a little of tcp-peer; then scripts/run itself.
+# build without DPDK; then scripts/run itself.
 suite_system() {
     local device tests=$root/tests/system
     ui_need_root "scripts/test"
     system_passed=0 system_failed=0
-    build_ninja release dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl tls/keyserver/tidegate-keyserver \
-        tests/peer/tcp_peer_app tests/peer/lossy_bridge
+    build_ninja release dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl tls/keyserver/tidegate-keyserver
     for device in tap af-xdp; do
         system_part "$device, 2 workers, 1 queue" \
             "$root/scripts/run" "--$device" --workers 2 --queues 1 --premises --keep-build -- \
             "${system_pytest[@]}" "--rootdir=$tests" "--ignore=$tests/outside" "$tests"
     done
-    build_ninja xdp dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl tests/peer/tcp_peer_app
+    build_ninja xdp dataplane/tidegate ctrlplane/tidegate-ctl ctrlplane/tgctl
     system_part "xdp, 2 workers, 1 queue" \
         "$root/scripts/run" --xdp --workers 2 --queues 1 --keep-build -- \
         "${system_pytest[@]}" "--rootdir=$tests" "$tests"/test_{pages,transfer,control,bad_packets,syn_flood}.py
-    system_part "our TCP against the kernel's, 1 % loss" /usr/bin/python3 -B "$root/tests/peer/peer.py" quick \
-        "$(build_dir release)" "$(build_dir xdp)" "1 % loss"
     system_part "scripts/run" "${system_pytest[@]}" "--rootdir=$tests" "$tests/outside"
     echo "$system_passed passed, $system_failed failed"
     ((system_failed == 0))
