@@ -278,6 +278,9 @@ static void persist_arrange(struct tcp *tcp, struct tcp_pcb *pcb, enum stop stop
     } else if (pcb->act->deadline[TCP_D_PERSIST]) {
         tcp_deadline_clear(pcb, TCP_D_PERSIST);
         pcb->act->backoff = 0;
+        if (pcb->snd_una !=
+            pcb->snd_nxt) /* text has left: an orphan's probes do not count against it */
+            pcb->act->retries = 0;
         pcb->flags &= ~(uint32_t)(TCP_F_PROBE | TCP_F_OVERRIDE);
     }
 }

@@ -131,6 +131,28 @@ static void a_shut_window_does_not_hold_an_orphan(void **state)
     trace_end(t);
 }
 
+/* The window has opened: what leaves now has all its retransmissions, whatever the probes have used up. */
+static void probes_do_not_count_against_an_orphans_text(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .win = WIN_ZERO);
+    trace_write(t, 0, 100);
+    tcp_close(t->node.tcp, t->h);
+    for (unsigned i = 0; i < 2; i++) { /* 0.2 s to 6.4 s: five probes, answered */
+        trace_advance(t, 5 * TG_S);
+        assert_true(trace_skip(t) > 0);
+        IN(t, .flags = A, .seq = 1, .ack = 1, .win = WIN_ZERO);
+    }
+    IN(t, .flags = A, .seq = 1, .ack = 1);
+    trace_skip(t);
+    trace_advance(t, 50 * TG_S); /* 0.2 s doubled seven times */
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_timed_out), 0);
+    trace_advance(t, 100 * TG_S);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_timed_out), 1);
+    trace_skip(t);
+    trace_end(t);
+}
+
 static void a_silly_window_waits_for_the_override(void **state)
 {
     struct trace *t = established(state);
@@ -258,6 +280,7 @@ int main(void)
         BOTH(a_patient_user_waits_at_a_shut_window),
         BOTH(silence_at_a_shut_window_ends_it),
         BOTH(a_shut_window_does_not_hold_an_orphan),
+        BOTH(probes_do_not_count_against_an_orphans_text),
         BOTH(a_silly_window_waits_for_the_override),
         BOTH(a_peer_with_a_tiny_buffer_is_served),
         BOTH(a_fin_passes_a_window_that_is_just_full),
