@@ -142,20 +142,26 @@ static uint32_t turn(struct bench *b, struct buf *burst[], unsigned n, node_app 
     return bytes;
 }
 
+/* The SYNs of n flows that begin. */
+static void syns_make(struct bench *b, struct buf *burst[], uint32_t first, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct ip_tuple tuple = node_tuple(&b->node, first + i);
+        b->flows[first + i] =
+            (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
+        struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
+        syn.options = true;
+        burst[i] = node_frame(&b->node, &syn);
+        b->flows[first + i].seq++;
+    }
+}
+
 static void connections_open(struct bench *b)
 {
     struct buf *burst[BURST];
     for (uint32_t first = 0; first < b->count; first += BURST) {
         unsigned n = b->count - first < BURST ? b->count - first : BURST;
-        for (unsigned i = 0; i < n; i++) {
-            struct ip_tuple tuple = node_tuple(&b->node, first + i);
-            b->flows[first + i] =
-                (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
-            struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
-            syn.options = true;
-            burst[i] = node_frame(&b->node, &syn);
-            b->flows[first + i].seq++;
-        }
+        syns_make(b, burst, first, n);
         turn(b, burst, n, app_server);
         for (unsigned i = 0; i < n; i++) {
             struct node_segment ack = segment(b, first + i, TCP_ACK, 0);
@@ -246,15 +252,7 @@ static void row_exchange(uint32_t flows)
 static void connect_round(struct bench *b, uint32_t first)
 {
     struct buf *burst[BURST];
-    for (unsigned i = 0; i < BURST; i++) {
-        struct ip_tuple tuple = node_tuple(&b->node, first + i);
-        b->flows[first + i] =
-            (struct flow){.seq = PEER_ISS, .hash = wire_tuple_hash(&b->node.toeplitz, &tuple)};
-        struct node_segment syn = segment(b, first + i, TCP_SYN, 0);
-        syn.options = true;
-        burst[i] = node_frame(&b->node, &syn);
-        b->flows[first + i].seq++;
-    }
+    syns_make(b, burst, first, BURST);
     turn(b, burst, BURST, app_closing_server);
     for (unsigned i = 0; i < BURST; i++) { /* the request completes the handshake */
         struct node_segment s = segment(b, first + i, TCP_ACK | TCP_PSH, REQUEST);
