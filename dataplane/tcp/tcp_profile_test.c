@@ -43,9 +43,16 @@ static void connect_as(struct trace *t)
     trace_collect(t);
 }
 
-static void early_piece(struct trace *t)
+/* A connection that we open: the kinds on its SYN are checked by the caller, those on its ACKs here. */
+static void opened_has_timestamps(struct trace *t, unsigned wscale_plus_1)
 {
-    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 100);
+    OUT(t, .flags = S, .seq = 0, .win = 65535, .wscale_plus_1 = (uint8_t)wscale_plus_1);
+    t->ts = true;
+    IN(t, .flags = S | A, .seq = 0, .ack = 1, PEER_OPTIONS);
+    KINDS(t, NOP, NOP, T);
+    OUT(t, .flags = A, .seq = 1, .ack = 1);
+    IN(t, .flags = A, .seq = 1001, .ack = 1, .len = 100); /* early, so SACK */
+    KINDS(t, NOP, NOP, T, NOP, NOP, B);
 }
 
 static void linux_is_the_default(void **state)
@@ -54,13 +61,7 @@ static void linux_is_the_default(void **state)
     connect_as(t);
     KINDS(t, M, K, T, NOP, W);
     assert_int_equal(hop_limit(t->frames[t->first % TRACE_FRAMES]), 64);
-    OUT(t, .flags = S, .seq = 0, .win = 65535, .wscale_plus_1 = 4);
-    t->ts = true;
-    IN(t, .flags = S | A, .seq = 0, .ack = 1, PEER_OPTIONS);
-    KINDS(t, NOP, NOP, T);
-    OUT(t, .flags = A, .seq = 1, .ack = 1);
-    early_piece(t);
-    KINDS(t, NOP, NOP, T, NOP, NOP, B);
+    opened_has_timestamps(t, 4);
     trace_end(t);
 }
 
@@ -91,13 +92,7 @@ static void freebsd_is_another_face(void **state)
     struct trace *t = start_as(state, &tcp_profile_freebsd);
     connect_as(t);
     KINDS(t, M, NOP, W, K, T);
-    OUT(t, .flags = S, .seq = 0, .win = 65535, .wscale_plus_1 = 7);
-    t->ts = true;
-    IN(t, .flags = S | A, .seq = 0, .ack = 1, PEER_OPTIONS);
-    KINDS(t, NOP, NOP, T);
-    OUT(t, .flags = A, .seq = 1, .ack = 1);
-    early_piece(t);
-    KINDS(t, NOP, NOP, T, NOP, NOP, B);
+    opened_has_timestamps(t, 7);
     trace_end(t);
 }
 
