@@ -31,10 +31,10 @@ def counters(socket):
 
 class Edge:
     """A real tidegate with one worker on processor 0 and one memif port, and its control plane. waf: the site's
-    requests go through the WAF with the rules of scripts/run."""
+    requests go through the WAF with the rules of scripts/run. program: tidegate, or what is tidegate otherwise."""
 
-    def __init__(self, folder, huge, waf=False):
-        self.folder, self.huge, self.waf = folder, huge, waf
+    def __init__(self, folder, huge, waf=False, program="dataplane/tidegate"):
+        self.folder, self.huge, self.waf, self.program = folder, huge, waf, program
         self.socket = os.path.join(folder, "ctl.sock")
         self.config = os.path.join(folder, "tidegate.conf")
         with open(self.config, "w") as f:
@@ -50,7 +50,7 @@ control = {{ socket = "{self.socket}"; state = "{folder}/state"; audit = "{folde
 
     def run(self):
         log = os.path.join(self.folder, "tidegate.log")
-        with process([os.path.join(BUILD, "dataplane/tidegate"), "-c", self.config], log):
+        with process([os.path.join(BUILD, self.program), "-c", self.config], log) as self.process:
             wait_until(f"tidegate's start (see {log})", lambda: file_holds(log, "tidegate: ready"))
             ctl_log = os.path.join(self.folder, "ctl.log")
             with process(["taskset", "-c", "1", os.path.join(BUILD, "ctrlplane/tidegate-ctl"), "-c",

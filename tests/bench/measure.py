@@ -90,12 +90,20 @@ class Rows:
                           "peer_version": peer_version, "peer_value": round(peer_value, 3),
                           "ratio": round(ratio, 2)})
 
+    def add_own(self, name, value, unit):
+        """A part of a figure of ours, which has no peer."""
+        self.rows.append({"name": name, "value": round(value, 3), "unit": unit, "peer": None, "peer_version": None,
+                          "peer_value": None, "ratio": None})
+
     def write(self):
         path = os.path.join(BUILD, "bench.json")
         with open(path, "w") as f:
             json.dump(self.rows, f, indent=1)
         print(f"\n{'row':28} {'tidegate':>10} {'unit':14} {'peer':>10}  {'x better':>8}  peer")
         for r in self.rows:
+            if r["peer"] is None:
+                print(f"{r['name']:28} {r['value']:10.2f} {r['unit']}")
+                continue
             print(f"{r['name']:28} {r['value']:10.2f} {r['unit']:14} {r['peer_value']:10.2f}  "
                   f"{r['ratio']:8.2f}  {r['peer']} ({r['peer_version']})")
         print(f"\nwritten: {path}")

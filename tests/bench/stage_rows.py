@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""http.stage_*: the nanoseconds that a proxied keep-alive request (the load of http.keepalive_100b, over net_memif) spends
+in each stage of its way through the appliance; stages.py has the list of what belongs to which.
+
+perf samples the worker's thread by its CPU time, call chains included, 4,000 times a second; busy_turns.c writes down when
+turns of the worker began and ended that found work, and only samples within them count. So this is what the row sums up as
+worker_busy_ns, less the time in which others had the processor."""
+import bisect
+import collections
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+
+from http_rows import CONNECTIONS, Edge, counters
+from measure import BUILD, hugepages, say, wait_until
+from stages import ORDER, UNKNOWN, Attribution
+
+PROGRAM = "tests/bench/tidegate_turns"
+HERTZ, SECONDS = 4000, 10
+UNATTRIBUTED_MAX = 0.05
+
+
+def worker_thread(pid):
+    """The thread that has run most."""
+    def ran(tid):
+        with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
+            return int(f.read().split()[0])
+    return max(os.listdir(f"/proc/{pid}/task"), key=ran)
+
+
+def perf_record(tid, data, socket):
+    """Samples of a thread into a file; returns what the counters grew by meanwhile."""
+    before, after = data + ".before", data + ".after"
+    stats = f"{BUILD}/ctrlplane/tgctl -s {socket} stats -a -o json"
+    subprocess.run(["taskset", "-c", "1", "perf", "record", "-q", "-F", str(HERTZ), "-k", "CLOCK_MONOTONIC", "-e",
+                    "cpu-clock", "-g", "-t", tid, "-o", data, "--",
+                    "sh", "-c", f"{stats} >{before}; sleep {SECONDS}; {stats} >{after}"], check=True)
+    with open(before) as b, open(after) as a:
+        old, new = json.load(b)["counters"], json.load(a)["counters"]
+    return {name: new[name] - old[name] for name in new}
+
+
+class BusyTurns:
+    """What busy_turns.c wrote: is a moment within a turn that found work?"""
+
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            pairs = list(struct.iter_unpack("=QQ", f.read()))
+        if pairs[-1][0]:
+            raise SystemExit("bench: more turns than busy_turns.c has room for")
+        pairs = [pair for pair in pairs if pair[0]]
+        self.starts, self.ends = [p[0] for p in pairs], [p[1] for p in pairs]
+
+    def __contains__(self, ns):
+        i = bisect.bisect_right(self.starts, ns) - 1
+        return i >= 0 and ns <= self.ends[i]
+
+
+class StageEdge(Edge):
+    """The appliance of http.keepalive_100b; measure() returns samples by (stage, function) within turns that found work,
+    and the counters' growth."""
+
+    def __init__(self, folder, huge):
+        super().__init__(folder, huge, program=PROGRAM)
+        self.turns = os.environ["TG_TURNS"] = os.path.join(folder, "turns")
+
+    def measure(self):
+        data = os.path.join(self.folder, "perf.data")
+        load = subprocess.Popen(
+            [os.path.join(BUILD, "tests/bench/http_load"),
+             f"net_memif0,role=client,id=0,socket=@{self.folder},rsize=11", str(CONNECTIONS), str(SECONDS + 4), "1"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            before = counters(self.socket)["http_responses"]
+            wait_until("the load's start", lambda: counters(self.socket)["http_responses"] > before + 1000)
+            grown = perf_record(worker_thread(self.process.pid), data, self.socket)
+        finally:
+            if load.wait() != 0:
+                raise SystemExit(f"bench: http_load failed: {load.stdout.read()}")
+        return Attribution(BUILD, PROGRAM).samples(data, BusyTurns(self.turns)), grown
+
+
+def print_stages(ns, busy):
+    total = sum(ns.values())
+    by_stage = collections.defaultdict(dict)
+    for (stage, function), value in ns.items():
+        by_stage[stage][function] = value
+    print(f"\n{'stage':16} {'ns/request':>10} {'share':>6}  most of it")
+    for stage in ORDER:
+        functions = by_stage[stage]
+        value = sum(functions.values())
+        top = sorted(functions, key=functions.get, reverse=True)[:4]
+        names = ", ".join(f"{name.split(':')[1]} {functions[name]:.0f}" for name in top if functions[name] > 1)
+        print(f"{stage:16} {value:10.0f} {value / total:6.1%}  {names}")
+    print(f"{'sum':16} {total:10.0f}         the worker's clock says {busy:.0f} (what ran beside it included)")
+
+
+def run(rows):
+    folder = tempfile.mkdtemp(prefix="tg-bench-")
+    with hugepages(400) as huge:
+        samples, grown = StageEdge(folder, huge).run()
+    shutil.rmtree(folder, ignore_errors=True)
+    requests = grown["http_responses"]
+    ns = {key: count * 1e9 / HERTZ / requests for key, count in samples.items()}
+    say(f"http.stage_*: {sum(samples.values())} samples, {requests} requests, "
+        f"{requests / grown['worker_polls_busy']:.1f} requests a turn")
+    print_stages(ns, grown["worker_busy_ns"] / requests)
+    total = sum(ns.values())
+    for stage in ORDER:
+        value = sum(v for (s, _), v in ns.items() if s == stage)
+        if stage == UNKNOWN and value > UNATTRIBUTED_MAX * total:
+            raise SystemExit(f"bench: {value:.0f} of {total:.0f} ns have no stage: tests/bench/stages.py")
+        rows.add_own("http.stage_" + stage.strip("()").replace(" ", "_").replace("-", "_"), value, "ns/request")
+    rows.add_own("http.stage_sum", total, "ns/request")
