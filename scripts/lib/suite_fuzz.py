@@ -17,6 +17,7 @@ import suite
 
 ALARM = "alarm_fuzz"
 ALARM_WORDS = "the alarm rings"
+LENGTH = {"tcp_fuzz": 512, "tcp_pair_fuzz": 512}  # bytes: inputs that are programs go deep by steps, not by size
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -32,6 +33,8 @@ def fuzz(build, name, program, seconds):
     with tempfile.TemporaryDirectory(prefix="tidegate-fuzz-") as found:
         command = [program, "-seed=1", f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=3000",
                    "-print_final_stats=1", f"-artifact_prefix={artifacts}/", found]
+        if name in LENGTH:
+            command.insert(1, f"-max_len={LENGTH[name]}")
         seeds = os.path.join(TREE, "tests/fuzz/corpus", name)
         if os.path.isdir(seeds):
             command.append(seeds)
