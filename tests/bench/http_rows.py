@@ -30,19 +30,24 @@ def counters(socket):
 
 
 class Edge:
-    """A real tidegate with one worker on processor 0 and one memif port, and its control plane. waf: the site's
-    requests go through the WAF with the rules of scripts/run. program: tidegate, or what is tidegate otherwise."""
+    """A real tidegate with one worker on processor 0 and one port (memif, unless device says otherwise), and its control
+    plane. waf: the site's requests go through the WAF with the rules of scripts/run. program: tidegate, or what is tidegate
+    otherwise. inside: words before its command, for a namespace."""
 
-    def __init__(self, folder, huge, waf=False, program="dataplane/tidegate"):
-        self.folder, self.huge, self.waf, self.program = folder, huge, waf, program
+    origin = ("192.0.2.20", "8080")
+
+    def __init__(self, folder, huge, waf=False, program=os.path.join(BUILD, "dataplane/tidegate"), device=None,
+                 inside=()):
+        self.folder, self.huge, self.waf, self.program, self.inside = folder, huge, waf, program, inside
         self.socket = os.path.join(folder, "ctl.sock")
         self.config = os.path.join(folder, "tidegate.conf")
+        device = device or f"net_memif0,role=server,id=0,socket=@{folder},rsize=11"
         with open(self.config, "w") as f:
             f.write(f"""
 node = {{ name = "bench"; }};
 region = "{folder}/region";
 workers = 1; cpus = [ 0 ]; hugepages = {"true" if huge else "false"}; idle_sleep = false;
-ports = ( {{ device = "net_memif0,role=server,id=0,socket=@{folder},rsize=11";
+ports = ( {{ device = "{device}";
             addresses = [ "192.0.2.1/24" ]; }} );
 listen = {{ http = [ 80 ]; }};
 control = {{ socket = "{self.socket}"; state = "{folder}/state"; audit = "{folder}/audit.jsonl"; }};
@@ -50,15 +55,15 @@ control = {{ socket = "{self.socket}"; state = "{folder}/state"; audit = "{folde
 
     def run(self):
         log = os.path.join(self.folder, "tidegate.log")
-        with process([os.path.join(BUILD, self.program), "-c", self.config], log) as self.process:
+        with process([*self.inside, self.program, "-c", self.config], log) as self.process:
             wait_until(f"tidegate's start (see {log})", lambda: file_holds(log, "tidegate: ready"))
             ctl_log = os.path.join(self.folder, "ctl.log")
             with process(["taskset", "-c", "1", os.path.join(BUILD, "ctrlplane/tidegate-ctl"), "-c",
                           self.config], ctl_log):
                 wait_until(f"tidegate-ctl's start (see {ctl_log})",
                            lambda: os.path.exists(self.socket))
-                tgctl(self.socket, "origin", "add", "bench", "--address", "192.0.2.20", "--port",
-                      "8080")
+                address, port = self.origin
+                tgctl(self.socket, "origin", "add", "bench", "--address", address, "--port", port)
                 tgctl(self.socket, "site", "add", "bench", "--host", "bench.test", "--origin",
                       "bench", "--default", *(["--waf"] if self.waf else []))
                 if self.waf:
@@ -86,7 +91,7 @@ NGINX_ORIGIN = """
 worker_processes 1; daemon off; pid {folder}/origin.pid; error_log {folder}/origin.err;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 100000000;
-  server {{ listen 127.0.0.1:18080; location / {{ return 200 "{body}"; }} }} }}
+  server {{ listen {address}:18080; location / {{ return 200 "{body}"; }} }} }}
 """
 NGINX_PROXY = """
 worker_processes 1; daemon off; pid {folder}/proxy.pid; error_log {folder}/proxy.err;
@@ -124,6 +129,11 @@ def wrk(url, seconds=SECONDS):
     """Requests done; every error counts as a failure of the bench."""
     out = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url],
                          capture_output=True, text=True).stdout
+    return wrk_requests(out, url)
+
+
+def wrk_requests(out, url):
+    """The number of requests in wrk's words."""
     if "Socket errors" in out or "Non-2xx" in out or "requests in" not in out:
         raise SystemExit(f"bench: wrk met errors at {url}:\n{out}")
     return int(out.split(" requests in")[0].split()[-1])
@@ -140,7 +150,7 @@ def peer(folder, command, url, log):
 
 
 def peers(folder):
-    origin = write(folder, "origin.conf", NGINX_ORIGIN.format(folder=folder, body=BODY))
+    origin = write(folder, "origin.conf", NGINX_ORIGIN.format(folder=folder, body=BODY, address="127.0.0.1"))
     nginx = write(folder, "proxy.conf", NGINX_PROXY.format(folder=folder))
     haproxy = write(folder, "haproxy.cfg", HAPROXY)
     with process(["taskset", "-c", "1", "nginx", "-p", folder, "-c", origin],

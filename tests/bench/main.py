@@ -5,6 +5,7 @@ import sys
 
 import fleet_rows
 import http_rows
+import kernel_rows
 import l34_rows
 import stage_rows
 import tcp_rows
@@ -13,7 +14,7 @@ import waf_rows
 import xdp_rows
 from measure import Rows
 
-GROUPS = {"l34": l34_rows.run, "http": http_rows.run, "http-stages": stage_rows.run, "xdp": xdp_rows.run,
+GROUPS = {"l34": l34_rows.run, "http": http_rows.run, "http-stages": stage_rows.run, "http-kernel": kernel_rows.run, "xdp": xdp_rows.run,
           "tls": tls_rows.run, "waf": waf_rows.run, "fleet": fleet_rows.run, "tcp": tcp_rows.run}
 SETS = {"article": ["tls", "waf", "fleet", "xdp"]}  # one row or more for each chapter of the article
 

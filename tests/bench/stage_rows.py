@@ -18,7 +18,7 @@ from http_rows import CONNECTIONS, Edge, counters
 from measure import BUILD, hugepages, say, wait_until
 from stages import ORDER, UNKNOWN, Attribution
 
-PROGRAM = "tests/bench/tidegate_turns"
+PROGRAM = os.path.join(BUILD, "tests/bench/tidegate_turns")
 HERTZ, SECONDS = 4000, 10
 UNATTRIBUTED_MAX = 0.05
 
@@ -31,13 +31,17 @@ def worker_thread(pid):
     return max(os.listdir(f"/proc/{pid}/task"), key=ran)
 
 
-def perf_record(tid, data, socket):
-    """Samples of a thread into a file; returns what the counters grew by meanwhile."""
+def perf_record(tid, data, *command):
+    """Samples of a thread into a file while a command runs, on the other processor."""
+    subprocess.run(["taskset", "-c", "1", "perf", "record", "-q", "-F", str(HERTZ), "-k", "CLOCK_MONOTONIC", "-e",
+                    "cpu-clock", "-g", "-t", str(tid), "-o", data, "--", *command], check=True)
+
+
+def record_turns(tid, data, socket):
+    """Samples of a worker for some seconds; returns what the counters grew by meanwhile."""
     before, after = data + ".before", data + ".after"
     stats = f"{BUILD}/ctrlplane/tgctl -s {socket} stats -a -o json"
-    subprocess.run(["taskset", "-c", "1", "perf", "record", "-q", "-F", str(HERTZ), "-k", "CLOCK_MONOTONIC", "-e",
-                    "cpu-clock", "-g", "-t", tid, "-o", data, "--",
-                    "sh", "-c", f"{stats} >{before}; sleep {SECONDS}; {stats} >{after}"], check=True)
+    perf_record(tid, data, "sh", "-c", f"{stats} >{before}; sleep {SECONDS}; {stats} >{after}")
     with open(before) as b, open(after) as a:
         old, new = json.load(b)["counters"], json.load(a)["counters"]
     return {name: new[name] - old[name] for name in new}
@@ -63,24 +67,33 @@ class StageEdge(Edge):
     """The appliance of http.keepalive_100b; measure() returns samples by (stage, function) within turns that found work,
     and the counters' growth."""
 
-    def __init__(self, folder, huge):
-        super().__init__(folder, huge, program=PROGRAM)
+    def __init__(self, folder, huge, program=PROGRAM, **options):
+        super().__init__(folder, huge, program=program, **options)
         self.turns = os.environ["TG_TURNS"] = os.path.join(folder, "turns")
 
-    def measure(self):
-        data = os.path.join(self.folder, "perf.data")
-        load = subprocess.Popen(
+    def load_start(self):
+        return subprocess.Popen(
             [os.path.join(BUILD, "tests/bench/http_load"),
              f"net_memif0,role=client,id=0,socket=@{self.folder},rsize=11", str(CONNECTIONS), str(SECONDS + 4), "1"],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def measure(self):
+        data = os.path.join(self.folder, "perf.data")
+        before = counters(self.socket)["http_responses"]
+        load = self.load_start()
         try:
-            before = counters(self.socket)["http_responses"]
             wait_until("the load's start", lambda: counters(self.socket)["http_responses"] > before + 1000)
-            grown = perf_record(worker_thread(self.process.pid), data, self.socket)
+            grown = record_turns(worker_thread(self.process.pid), data, self.socket)
         finally:
-            if load.wait() != 0:
-                raise SystemExit(f"bench: http_load failed: {load.stdout.read()}")
-        return Attribution(BUILD, PROGRAM).samples(data, BusyTurns(self.turns)), grown
+            out = load.communicate()[0]
+        if load.returncode or "Non-2xx" in out or "Socket errors" in out:
+            raise SystemExit(f"bench: the load failed: {out}")
+        return Attribution(os.path.dirname(os.path.dirname(os.path.dirname(self.program))), self.program).samples(
+            data, BusyTurns(self.turns)), grown
+
+
+def per_request(samples, requests):
+    return {key: count * 1e9 / HERTZ / requests for key, count in samples.items()}
 
 
 def print_stages(ns, busy):
@@ -104,7 +117,7 @@ def run(rows):
         samples, grown = StageEdge(folder, huge).run()
     shutil.rmtree(folder, ignore_errors=True)
     requests = grown["http_responses"]
-    ns = {key: count * 1e9 / HERTZ / requests for key, count in samples.items()}
+    ns = per_request(samples, requests)
     say(f"http.stage_*: {sum(samples.values())} samples, {requests} requests, "
         f"{requests / grown['worker_polls_busy']:.1f} requests a turn")
     print_stages(ns, grown["worker_busy_ns"] / requests)

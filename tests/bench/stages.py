@@ -13,7 +13,7 @@ import subprocess
 
 CALLER = "(caller)"
 UNKNOWN = "(unattributed)"
-KERNEL = "kernel"
+KERNEL, RECEIVE = "kernel", "kernel receive"
 HARNESS = "(harness)"  # the bench's own clock around a turn: not counted
 
 # First match wins. A symbol is named SOURCE:FUNCTION, its source from the root without "dataplane/"; one of a library
@@ -35,8 +35,13 @@ STAGES = (
     ("proxy", "proxy/*  route/*"),
     ("worker", "worker/*  contract/*  main.c:*  start.c:*  exception_tap.c:*"),  # the turn itself, reports, mail
 )
+# Where the port is a device of the kernel, it takes what we send to its receiver, TCP and all, before our call returns:
+# a kernel sample with one of these in its chain.
+RECEIVERS = {"net_rx_action", "process_backlog", "netif_receive_skb", "__netif_receive_skb", "__netif_receive_skb_core",
+             "__netif_receive_skb_one_core", "netif_receive_skb_internal", "__netif_receive_skb_list_core"}
+
 ORDER = ["driver", "io", "parse", "look-up", "tcp in", "http", "proxy", "tcp out", "tls", "waf", "worker", KERNEL,
-         UNKNOWN]
+         RECEIVE, UNKNOWN]
 
 RULES = [(stage, pattern) for stage, patterns in STAGES for pattern in patterns.split()]
 
@@ -97,16 +102,18 @@ class Attribution:
             if stage not in (CALLER, UNKNOWN):
                 break
         leaf = self.stage(frames[0])[1] if frames else "?:?"
+        if stage == KERNEL and any(symbol.split(".")[0] in RECEIVERS for symbol, _ in frames):
+            stage = RECEIVE
         return (UNKNOWN if stage == CALLER else stage), leaf
 
     def samples(self, data, moments):
-        """perf's file -> Counter of (stage, SOURCE:FUNCTION), in samples; of those taken at one of the moments (ns)."""
+        """perf's file -> Counter of (stage, SOURCE:FUNCTION), in samples; of those at one of the moments (ns; None: all)."""
         script = subprocess.run(["perf", "script", "-i", data, "--ns", "-F", "time,ip,sym,dso"], capture_output=True,
                                 text=True, check=True).stdout
         count = collections.Counter()
         for block in script.split("\n\n"):
             head, *lines = block.strip("\n").split("\n")
             time = TIME.match(head)
-            if time and int(time.group(1)) * 10**9 + int(time.group(2)) in moments:
+            if time and (moments is None or int(time.group(1)) * 10**9 + int(time.group(2)) in moments):
                 count[self.chain([m.groups() for m in map(FRAME.match, lines) if m])] += 1
         return collections.Counter({key: n for key, n in count.items() if key[0] != HARNESS})
