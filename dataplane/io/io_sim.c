@@ -20,7 +20,8 @@ struct io {
     struct io_caps caps;
     struct buf_pool pool;
     struct io_frame *frames;
-    struct buf **home; /* stack of frames that are at home */
+    unsigned fresh;    /* the first so many frames have never left: nobody has written to them */
+    struct buf **home; /* stack of those that came back */
     unsigned home_count;
     unsigned fail_refill_after;   /* counts down; the refill that reaches 0 fails */
     struct buf_queue arrived;     /* from the link */
@@ -33,6 +34,14 @@ static bool io_sim_fails(struct io *io, enum io_sim_fault kind)
     return io->config.fault && io->config.fault(io->config.arg, kind);
 }
 
+/* A frame is made when it first leaves: most runs need few, and each costs a page. */
+static struct buf *io_sim_make(struct io *io)
+{
+    struct io_frame *frame = &io->frames[--io->fresh];
+    frame->buf = (struct buf){.head = frame->bytes, .cap = IO_SIM_FRAME_BYTES, .pool = &io->pool};
+    return &frame->buf;
+}
+
 static unsigned io_sim_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
 {
     struct io *io = pool->arg;
@@ -43,8 +52,8 @@ static unsigned io_sim_refill(struct buf_pool *pool, struct buf *out[], unsigned
     if (io->config.fault)
         n = 1;
     unsigned i = 0;
-    for (; i < n && io->home_count; i++) {
-        out[i] = io->home[--io->home_count];
+    for (; i < n && io->home_count + io->fresh; i++) {
+        out[i] = io->home_count ? io->home[--io->home_count] : io_sim_make(io);
         buf_reset(out[i]);
     }
     return i;
@@ -54,7 +63,7 @@ static void io_sim_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
 {
     struct io *io = pool->arg;
     for (unsigned i = 0; i < n; i++) {
-        tg_assert(io->home_count < io->config.buffers);
+        tg_assert(io->home_count + io->fresh < io->config.buffers);
         io->home[io->home_count++] = bufs[i];
     }
 }
@@ -73,12 +82,7 @@ enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats,
         return TG_NO_MEMORY;
     }
     buf_pool_init(&io->pool, io_sim_refill, io_sim_drain, io);
-    for (unsigned i = 0; i < config->buffers; i++) {
-        struct buf *b = &io->frames[i].buf;
-        *b =
-            (struct buf){.head = io->frames[i].bytes, .cap = IO_SIM_FRAME_BYTES, .pool = &io->pool};
-        io->home[io->home_count++] = b;
-    }
+    io->fresh = config->buffers;
     io->caps = (struct io_caps){
         .queues = 1,
         .mtu = config->mtu,
@@ -284,7 +288,7 @@ struct buf_pool *io_pool(struct io *io)
 unsigned io_sim_outstanding(struct io *io)
 {
     buf_pool_flush(&io->pool);
-    return io->config.buffers - io->home_count;
+    return io->config.buffers - io->fresh - io->home_count;
 }
 
 void io_sim_fail_refill_after(struct io *io, unsigned n)

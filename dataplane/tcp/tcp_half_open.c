@@ -358,20 +358,21 @@ void tcp_half_open_forget(struct tcp *tcp, uint16_t port)
     }
 }
 
+static const char *entry_judge(const void *arg, const struct tcp_syn_entry *e, uint32_t i,
+                               uint32_t hash)
+{
+    const struct tcp *tcp = arg;
+    if (tcp_lookup(tcp, &e->tuple, hash) != (TCP_FLOW_SYN | i))
+        return "syn cache: the tuple has a connection, too";
+    if (!tcp_listener_find(tcp, e->tuple.local_port))
+        return "syn cache: nobody listens";
+    return NULL;
+}
+
 const char *tcp_half_open_check(const struct tcp *tcp)
 {
     const struct tcp_syncache *c = &tcp->syncache;
-    for (uint32_t i = 0; i < tcp_syncache_size(c); i++) {
-        const struct tcp_syn_entry *e = &c->entries[i];
-        if (!e->flags)
-            continue;
-        uint32_t hash = wire_tuple_hash(tcp->toeplitz, &e->tuple);
-        if (tcp_lookup(tcp, &e->tuple, hash) != (TCP_FLOW_SYN | i))
-            return "syn cache: the tuple has a connection, too";
-        if (!tcp_listener_find(tcp, e->tuple.local_port))
-            return "syn cache: nobody listens";
-    }
     if (c->live && !timer_armed(&c->timer))
         return "syn cache: no clock";
-    return tcp_syncache_check(c, tcp->toeplitz);
+    return tcp_syncache_check(c, tcp->toeplitz, entry_judge, tcp);
 }

@@ -123,7 +123,8 @@ tg_ns tcp_syn_due(const struct tcp_syn_entry *entry, tg_ns rto, tg_ns rto_max)
     return age;
 }
 
-const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct toeplitz *toeplitz)
+const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct toeplitz *toeplitz,
+                               tcp_syn_judge *judge, const void *arg)
 {
     uint32_t live = 0;
     for (uint32_t i = 0; i < tcp_syncache_size(cache); i++) {
@@ -136,6 +137,9 @@ const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct to
         uint32_t hash = wire_tuple_hash(toeplitz, &entry->tuple);
         if (tcp_syncache_find(cache, &entry->tuple, hash) != i)
             return "syn cache: entry twice, or in another bucket";
+        const char *wrong = judge ? judge(arg, entry, i, hash) : NULL;
+        if (wrong)
+            return wrong;
     }
     return live == cache->live ? NULL : "syn cache: live count";
 }

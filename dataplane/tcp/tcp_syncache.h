@@ -81,7 +81,13 @@ static inline tg_ns tcp_syn_age(const struct tcp_syn_entry *entry, tg_ns now)
 /* The age at which the next SYN-ACK is due, or the end: after rto, and twice as long each time, rto_max at most. */
 tg_ns tcp_syn_due(const struct tcp_syn_entry *entry, tg_ns rto, tg_ns rto_max);
 
-/* For tcp_check: NULL, or what is wrong with the table itself. */
-const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct toeplitz *toeplitz);
+/* What the table's user knows to be wrong with entry number i; NULL: nothing. */
+typedef const char *tcp_syn_judge(const void *arg, const struct tcp_syn_entry *entry, uint32_t i,
+                                  uint32_t hash);
+
+/* For tcp_check: NULL, or what is wrong with the table itself, or with an entry in the judge's eyes. In one walk: the
+ * simulator makes it in every turn. */
+const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct toeplitz *toeplitz,
+                               tcp_syn_judge *judge, const void *arg);
 
 #endif
