@@ -10,31 +10,6 @@
 
 #define SLOTS 8
 
-/* 0 marks an empty slot. */
-static uint32_t flow_tag(uint32_t hash)
-{
-    return hash ? hash : 1;
-}
-
-static uint32_t flow_first(const struct flow_table *t, uint32_t tag)
-{
-    return tag & t->mask;
-}
-
-static uint32_t flow_second(const struct flow_table *t, uint32_t tag)
-{
-    return (tag * 0x9E3779B1u >> 7) & t->mask;
-}
-
-/* Bit i is set where slot i holds the tag. */
-static unsigned flow_bucket_match(const struct flow_bucket *b, uint32_t tag)
-{
-    unsigned bits = 0;
-    for (unsigned i = 0; i < SLOTS; i++)
-        bits |= (unsigned)(b->tag[i] == tag) << i;
-    return bits;
-}
-
 enum tg_err flow_table_init(struct flow_table *t, uint32_t capacity)
 {
     memset(t, 0, sizeof *t);
@@ -188,16 +163,4 @@ uint32_t flow_table_find(const struct flow_table *t, uint32_t hash,
         if (t->stash[i].tag == tag && match(arg, t->stash[i].value))
             value = t->stash[i].value;
     return value;
-}
-
-uint32_t flow_table_candidate(const struct flow_table *t, uint32_t hash)
-{
-    uint32_t tag = flow_tag(hash);
-    const struct flow_bucket *b = &t->buckets[flow_first(t, tag)];
-    unsigned bits = flow_bucket_match(b, tag);
-    if (!bits) {
-        b = &t->buckets[flow_second(t, tag)];
-        bits = flow_bucket_match(b, tag);
-    }
-    return bits ? b->value[__builtin_ctz(bits)] : FLOW_TABLE_NONE;
 }

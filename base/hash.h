@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/span.h"
+#include "base/vector.h"
 
 /* SipHash-2-4 (Aumasson, Bernstein 2012) under a 128-bit key: ISNs, cookies, anything that an
  * attacker may try to predict. */
@@ -64,15 +65,54 @@ bool flow_table_remove(struct flow_table *t, uint32_t hash, uint32_t value);
 uint32_t flow_table_find(const struct flow_table *t, uint32_t hash,
                          bool (*match)(const void *arg, uint32_t value), const void *arg);
 
-/* Second pass of a batched look-up: a value whose tag fits, most likely the right one, so that the caller can bring
- * what it names into the cache before it compares keys (flow_table_find). FLOW_TABLE_NONE: none in its buckets. */
-uint32_t flow_table_candidate(const struct flow_table *t, uint32_t hash);
+/* 0 marks an empty slot. */
+static inline uint32_t flow_tag(uint32_t hash)
+{
+    return hash + !hash;
+}
 
-/* First pass of a batched look-up: bring the first bucket of each hash into the cache; nineteen of twenty entries lie
- * there. */
+/* The two buckets of a tag. */
+static inline uint32_t flow_first(const struct flow_table *t, uint32_t tag)
+{
+    return tag & t->mask;
+}
+static inline uint32_t flow_second(const struct flow_table *t, uint32_t tag)
+{
+    return (tag * 0x9E3779B1u >> 7) & t->mask;
+}
+
+/* Bit i is set where slot i holds the tag. */
+static inline unsigned flow_bucket_match(const struct flow_bucket *b, uint32_t tag)
+{
+    return vector_match8(b->tag, tag);
+}
+
+/* A look-up of many in passes, so that the cache misses of all overlap: fetch the first bucket of each; ask it for a
+ * value whose tag fits, most likely the right one; fetch and ask the second bucket of those that it does not know, one
+ * in thirty at the load that flow_table_init leaves; then compare keys, and where those differ, flow_table_find.
+ * FLOW_TABLE_NONE: no such tag in that bucket. */
 static inline void flow_table_prefetch(const struct flow_table *t, uint32_t hash)
 {
-    __builtin_prefetch(&t->buckets[hash & t->mask]);
+    tg_prefetch(&t->buckets[flow_first(t, flow_tag(hash))]);
+}
+static inline void flow_table_prefetch_second(const struct flow_table *t, uint32_t hash)
+{
+    tg_prefetch(&t->buckets[flow_second(t, flow_tag(hash))]);
+}
+static inline uint32_t flow_bucket_candidate(const struct flow_bucket *b, uint32_t tag)
+{
+    unsigned bits = flow_bucket_match(b, tag);
+    return bits ? b->value[__builtin_ctz(bits)] : FLOW_TABLE_NONE;
+}
+static inline uint32_t flow_table_first(const struct flow_table *t, uint32_t hash)
+{
+    uint32_t tag = flow_tag(hash);
+    return flow_bucket_candidate(&t->buckets[flow_first(t, tag)], tag);
+}
+static inline uint32_t flow_table_second(const struct flow_table *t, uint32_t hash)
+{
+    uint32_t tag = flow_tag(hash);
+    return flow_bucket_candidate(&t->buckets[flow_second(t, tag)], tag);
 }
 
 /* Deterministic generator for tests, jitter and everything whose seed comes from outside

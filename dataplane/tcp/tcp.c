@@ -125,28 +125,12 @@ void tcp_destroy(struct tcp *tcp)
 
 /* --- look-up ------------------------------------------------------------------------------------ */
 
-/* No padding, so they compare as bytes: by words, since the compiler calls memcmp for as many as these. */
-static bool tuple_equal(const struct ip_tuple *a, const struct ip_tuple *b)
-{
-    uint64_t x[4], y[4];
-    uint32_t x_ports, y_ports;
-    memcpy(x, a, sizeof x);
-    memcpy(y, b, sizeof y);
-    memcpy(&x_ports, &a->local_port, sizeof x_ports);
-    memcpy(&y_ports, &b->local_port, sizeof y_ports);
-    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x_ports ^ y_ports)) ==
-           0;
-}
-static_assert(sizeof(struct ip_tuple) == 36 && offsetof(struct ip_tuple, local_port) == 32,
-              "tuples compare as bytes");
-
 bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tuple *tuple)
 {
     if (value & TCP_FLOW_TW)
         return tcp_timewait_matches(tcp, value & ~TCP_FLOW_TW, tuple);
     tg_assert(!(value & TCP_FLOW_SYN)); /* the flow table has none */
-    const struct tcp_pcb *pcb = tcp_pcb_at(tcp, value);
-    return !tcp_has(pcb, TCP_F_DETACHED) && tuple_equal(&pcb->tuple, tuple);
+    return tcp_pcb_matches(tcp_pcb_at(tcp, value), tuple);
 }
 
 struct lookup {

@@ -6,24 +6,49 @@
 #include "tcp/tcp_internal.h"
 
 /* FLOW_TABLE_NONE has the bit of TIME-WAIT too; a record of that is small, and rare. */
-static struct tcp_pcb *connection_of(const struct tcp *tcp, uint32_t flow)
+static bool is_connection(uint32_t flow)
 {
-    return flow & TCP_FLOW_TW ? NULL : tcp_pcb_at(tcp, flow);
+    return !(flow & TCP_FLOW_TW);
 }
 
+/* Whom the second bucket names, for those that the first does not know. */
+static void ask_second(const struct tcp *tcp, const uint32_t hashes[], uint32_t flows[],
+                       const uint8_t whom[], unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        unsigned i = whom[k];
+        flows[i] = flow_table_second(&tcp->flows, hashes[i]);
+        if (is_connection(flows[i]))
+            tg_prefetch(&tcp_pcb_at(tcp, flows[i])->tuple);
+    }
+}
+
+/* Few instructions and no branch but for the rare: how many misses overlap depends on how far the processor sees ahead.
+ * Hence the copies of what the stores into flows[] might change for all that the compiler knows. */
 void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
                       const uint32_t hashes[], uint32_t flows[], unsigned n)
 {
+    const struct flow_table table = {.buckets = tcp->flows.buckets, .mask = tcp->flows.mask};
+    const struct tcp_pcb *pcbs =
+        tcp_pcb_at(tcp, 0); /* their size is a multiple of a line: no gaps */
+    uint8_t elsewhere[TG_BURST];
+    unsigned rest = 0;
     for (unsigned i = 0; i < n; i++)
-        flow_table_prefetch(&tcp->flows, hashes[i]);
+        flow_table_prefetch(&table, hashes[i]);
     for (unsigned i = 0; i < n; i++) {
-        flows[i] = flow_table_candidate(&tcp->flows, hashes[i]);
-        const struct tcp_pcb *pcb = connection_of(tcp, flows[i]);
-        if (pcb)
-            __builtin_prefetch(&pcb->tuple); /* and beside it the pointer to the active part */
+        uint32_t flow = flow_table_first(&table, hashes[i]);
+        flows[i] = flow;
+        /* the line that says whether it is the one, and where its active part is */
+        tg_prefetch(&pcbs[is_connection(flow) ? flow : 0].tuple);
+        if (flow == FLOW_TABLE_NONE) {
+            flow_table_prefetch_second(&table, hashes[i]);
+            elsewhere[rest++] = (uint8_t)i;
+        }
     }
-    for (unsigned i = 0; i < n; i++)
-        if (flows[i] == FLOW_TABLE_NONE || !tcp_flow_matches(tcp, flows[i], &tuples[i]))
+    ask_second(tcp, hashes, flows, elsewhere, rest);
+    for (unsigned i = 0; i < n;
+         i++) /* the few that differ: TIME-WAIT, nobody's, two with one hash */
+        if (!is_connection(flows[i]) || !tcp_pcb_matches(&pcbs[flows[i]], &tuples[i]))
             flows[i] = tcp_flow_find(tcp, &tuples[i], hashes[i]);
 }
 
@@ -31,17 +56,17 @@ void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t hashes[], const ui
                         unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        const struct tcp_pcb *pcb = connection_of(tcp, flows[i]);
         if (flows[i] == FLOW_TABLE_NONE) /* a SYN, or the end of a handshake */
             tcp_syncache_prefetch(&tcp->syncache, hashes[i]);
-        if (!pcb)
+        if (!is_connection(flows[i]))
             continue;
-        __builtin_prefetch(pcb);
-        __builtin_prefetch(&pcb->congestion);
+        const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flows[i]);
+        tg_prefetch(pcb);
+        tg_prefetch(&pcb->congestion);
         if (pcb->act) {
-            __builtin_prefetch(pcb->act);
-            __builtin_prefetch(&pcb->act->snd_first);
-            __builtin_prefetch(&pcb->act->deadline);
+            tg_prefetch(pcb->act);
+            tg_prefetch(&pcb->act->snd_first);
+            tg_prefetch(&pcb->act->deadline);
         }
     }
 }

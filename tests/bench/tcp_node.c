@@ -131,12 +131,29 @@ void node_open(struct node *node, const struct node_config *c)
     neighbour_teach(node);
 }
 
+/* Numbers of flows are spread over addresses and ports by a multiplication modulo 2^32, else Toeplitz, which is linear,
+ * would fill every bucket of the flow table alike, as no real addresses do. */
+#define SPREAD      0x9e3779b1u
+#define SPREAD_BACK 0x0e8b2f51u /* its inverse */
+#define PORTS       32768u
+#define PORT_FIRST  16384u
+#define ADDRESS     0x0a000001u /* 10.0.0.1 */
+static_assert(SPREAD * SPREAD_BACK == 1, "inverse");
+
 struct ip_tuple node_tuple(const struct node *node, uint32_t flow)
 {
+    uint32_t spread = flow * SPREAD;
     return (struct ip_tuple){.local = node->local,
-                             .remote = address4(0x0a000001 + flow / 32768),
+                             .remote = address4(ADDRESS + spread / PORTS),
                              .local_port = NODE_PORT,
-                             .remote_port = (uint16_t)(16384 + flow % 32768)};
+                             .remote_port = (uint16_t)(PORT_FIRST + spread % PORTS)};
+}
+
+uint32_t node_flow(const struct buf *out)
+{
+    const uint8_t *ip = out->data + ETH_BYTES;
+    uint32_t address = wire_get32(ip + 16) - ADDRESS;
+    return (address * PORTS + wire_get16(ip + IP4_BYTES + 2) - PORT_FIRST) * SPREAD_BACK;
 }
 
 static void headers_write(struct buf *b, const struct node_segment *s, unsigned tcp_bytes)

@@ -32,6 +32,8 @@ struct node {
 
 /* A flow of the peer: number -> address and port, 32,768 ports an address of 10.0.0.0/8. */
 struct ip_tuple node_tuple(const struct node *node, uint32_t flow);
+/* The flow that a frame of ours goes to. */
+uint32_t node_flow(const struct buf *out);
 
 struct node_config {
     uint32_t frames, connections, active, time_wait;
