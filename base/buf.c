@@ -65,9 +65,23 @@ static void buf_give_back(struct buf_pool *pool, struct buf *b)
     pool->cache[pool->cached++] = b;
 }
 
+/* Each piece goes its own way: others hold most of them, and must not find them chained. */
+static void buf_untie(struct buf_pool *pool, struct buf *b)
+{
+    for (struct buf *piece = b->next, *next; piece; piece = next) {
+        next = piece->next;
+        piece->next = NULL;
+        buf_unref(pool, piece);
+    }
+    b->next = NULL;
+    b->segments = 0;
+}
+
 void buf_free(struct buf_pool *pool, struct buf *b)
 {
     tg_assert(b->refs == 0);
+    if (TG_UNLIKELY(b->segments))
+        buf_untie(pool, b);
     for (;;) {
         struct buf *next = b->next;
         b->next = NULL;
@@ -90,7 +104,7 @@ void buf_pool_flush(struct buf_pool *pool)
 
 struct buf *buf_linearise(struct buf_pool *pool, const struct buf *b)
 {
-    if (buf_chain_len(b) > BUF_ROOM)
+    if (b->segments || buf_chain_len(b) > BUF_ROOM)
         return NULL;
     struct buf *copy = buf_alloc(pool);
     if (!copy)

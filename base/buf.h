@@ -14,6 +14,12 @@
  *   tcp          trims data/len to the payload and queues it: for reading, or as one segment to send
  *   tcp_out      writes headers into the headroom and hands a reference to io_tx
  *
+ * Super-segments. Where a port cuts TCP segments out of a larger one (TSO), tcp_out hands it one frame for
+ * several: a buffer with the headers alone, which belongs to nobody else (refs = 1), and behind it, through
+ * `next`, `segments` pieces of the send queue with the payload of one segment each. The frame holds one
+ * reference of each piece; whoever frees the frame unties them, because the queue goes on using them one by
+ * one. The rest of the record of such a frame is `super`.
+ *
  * References. `refs` counts the holders in software (all in the worker that owns the buffer, so it is
  * a plain integer). The port's own hold is not in `refs`: io_tx takes one software reference over, and
  * io_tx_done tells when the port has let go. A buffer that is sent and kept for retransmission has
@@ -115,7 +121,8 @@ struct buf {
     uint8_t worker;     /* receiving worker; with BUF_CORE the worker to hand it to */
     uint8_t verdict;    /* enum buf_verdict */
     uint16_t reason;    /* enum tg_counter of the drop; 0 = none */
-    uint16_t port;      /* io port it came from or leaves by */
+    uint8_t port;       /* io port it came from or leaves by */
+    uint8_t segments; /* of a super-segment: how many the port makes of it; 0: an ordinary frame */
     struct buf_pool *pool; /* takes it home; rests in the freeing worker's cache if of one store */
 
     /* line 1: receive record, then send record */
@@ -142,6 +149,10 @@ struct buf {
         struct {
             struct buf *older, *newer;
         } sent;
+        /* tcp, for io, of a super-segment's first piece. */
+        struct {
+            uint16_t segment_bytes; /* payload of each segment but the last, which may have less */
+        } super;
     };
 } TG_CACHE_ALIGN;
 
@@ -173,6 +184,7 @@ static inline void buf_reset(struct buf *b)
     b->ip_version = b->ip_proto = 0;
     b->verdict = BUF_PASS;
     b->reason = 0;
+    b->segments = 0;
     b->flow = BUF_FLOW_NONE;
     b->external = NULL;
 }
@@ -260,7 +272,7 @@ static inline void buf_trim(struct buf *b, uint16_t n)
     b->len = n;
 }
 
-/* Copy a whole chain into one fresh frame; NULL when it does not fit in BUF_ROOM or the pool is empty.
+/* Copy a whole chain into one fresh frame; NULL when it is a super-segment, does not fit in BUF_ROOM or the pool is empty.
  * The parse results, hash and receive time are copied; the original is untouched. */
 struct buf *buf_linearise(struct buf_pool *pool, const struct buf *b);
 

@@ -18,6 +18,8 @@
     X(io_tx_packets, "frames sent")                                                                \
     X(io_tx_bytes, "bytes sent")                                                                   \
     X(io_tx_full, "frames dropped: transmit queue full")                                           \
+    X(io_tx_tso_frames, "super-segments given to a port")                                          \
+    X(io_tx_tso_segments, "segments that ports made of them")                                      \
     X(io_tx_linearised, "chains copied because the port sends no chains")                          \
     X(io_rx_too_big, "frames dropped: larger than a buffer")                                       \
     X(io_handoff_out, "frames handed to another worker")                                           \

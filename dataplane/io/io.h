@@ -34,13 +34,15 @@ struct io_host; /* all ports of the process, owned by main */
 
 /* What the port can do, so that net and tcp ask for it or do it themselves. */
 struct io_caps {
-    uint16_t queues;         /* receive queues in use; < workers means software hand-off */
-    uint16_t mtu;            /* largest IP packet, bytes */
-    bool tx_ip_checksum;     /* honours BUF_TX_IP_CSUM */
-    bool tx_l4_checksum;     /* honours BUF_TX_L4_CSUM */
-    bool rx_checksum;        /* reports BUF_RX_*_CSUM_* */
-    bool tx_chains;          /* sends chains without a copy */
-    bool rss;                /* spreads by Toeplitz under our key and reports rx_hash */
+    uint16_t queues;          /* receive queues in use; < workers means software hand-off */
+    uint16_t mtu;             /* largest IP packet, bytes */
+    bool tx_ip_checksum;      /* honours BUF_TX_IP_CSUM */
+    bool tx_l4_checksum;      /* honours BUF_TX_L4_CSUM */
+    bool rx_checksum;         /* reports BUF_RX_*_CSUM_* */
+    bool tx_chains;           /* sends chains without a copy */
+    uint32_t tso_bytes_max;   /* largest payload of a super-segment (buf.segments); 0: takes none */
+    uint8_t tso_segments_max; /* segments that it makes of one at most */
+    bool rss;                 /* spreads by Toeplitz under our key and reports rx_hash */
     bool shared_with_kernel; /* what is not for our addresses goes to the kernel before we see it */
     uint8_t mac[6];          /* of this port */
     char device[64];         /* for people: "net_tap0" */
@@ -120,7 +122,10 @@ unsigned io_rx(struct io *io, struct buf *burst[], unsigned n);
 /* Send burst[n] out of the port named in buf.port. Takes one reference of every buffer, always: what
  * does not fit in the queue is dropped and counted (io_tx_full), as on a wire. Frames start at the
  * Ethernet header; for BUF_TX_*_CSUM, buf.l3 and buf.l4 are the offsets of the IP and the transport
- * header from `data`, and ip_version and ip_proto are set. Returns how many were queued.
+ * header from `data`, and ip_version and ip_proto are set; a super-segment (buf.segments) has these two
+ * as well, fits the port's tso_bytes_max and tso_segments_max, and leaves as that many frames: each with the
+ * headers, its own lengths, sequence number, checksums and IPv4 identification (one more each); FIN and PSH
+ * only on the last, CWR only on the first. Returns how many were queued.
  * DPDK: rte_eth_tx_burst after setting offload flags from buf.flags; a buffer with refs > 1 gets an
  * extra mbuf reference. AF_XDP: the TX ring. Simulator: copies into the link. */
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n);

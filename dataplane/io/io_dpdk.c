@@ -132,8 +132,9 @@ static void io_describe(struct io *io, unsigned port, struct rte_mbuf *m)
     b->ip_version = b->ip_proto = 0;
     b->verdict = BUF_PASS;
     b->reason = 0;
+    b->segments = 0;
     b->worker = (uint8_t)io->worker;
-    b->port = (uint16_t)port;
+    b->port = (uint8_t)port;
     b->rx_ns = io->now;
     b->flow = BUF_FLOW_NONE;
     b->external = NULL;

@@ -57,7 +57,7 @@ static struct buf *make_frame(struct io *from, unsigned port, uint16_t len, uint
     struct buf *b = buf_alloc(io_pool(from));
     assert_non_null(b);
     memset(buf_put(b, len), fill, len);
-    b->port = (uint16_t)port;
+    b->port = (uint8_t)port;
     return b;
 }
 

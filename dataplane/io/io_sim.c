@@ -2,9 +2,10 @@
  * Simulated ports behind io.h: frames come in by io_sim_receive and leave by a callback, time is the
  * simulator's. Frames lie on the heap. One port; a worker that hands a frame over gives a copy, so
  * that every frame stays in the pool of one worker and the leak oracle is exact.
- * Called by worker/ and tests; knows nothing of protocols but where a NIC would put a checksum.
+ * Called by worker/ and tests; knows nothing of protocols.
  */
 #include "io/io_sim.h"
+#include "base/offload.h"
 #include <stdlib.h>
 
 #define IO_SIM_FRAME_BYTES (BUF_HEADROOM + BUF_ROOM)
@@ -88,6 +89,8 @@ enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats,
         .mtu = config->mtu,
         .tx_ip_checksum = config->tx_checksum_offload,
         .tx_l4_checksum = config->tx_checksum_offload,
+        .tso_bytes_max = config->tx_checksum_offload ? config->tso_bytes_max : 0,
+        .tso_segments_max = UINT8_MAX,
         .device = "sim",
     };
     memcpy(io->caps.mac, config->mac, sizeof io->caps.mac);
@@ -133,7 +136,7 @@ void io_sim_receive(struct io *io, unsigned port, struct span frame, uint16_t fl
     }
     if (frame.len)
         memcpy(buf_put(b, (uint16_t)frame.len), frame.data, frame.len);
-    b->port = (uint16_t)port;
+    b->port = (uint8_t)port;
     b->worker = (uint8_t)io->config.worker;
     b->flags |= flags;
     buf_queue_push(&io->arrived, b);
@@ -157,51 +160,35 @@ unsigned io_rx(struct io *io, struct buf *burst[], unsigned n)
     return got;
 }
 
-static uint32_t io_sim_sum(uint32_t sum, const uint8_t *bytes, size_t n)
+static void io_sim_put(struct io *io, const struct buf *b, const uint8_t *frame, size_t len)
 {
-    for (size_t i = 0; i < n; i++)
-        sum += (uint32_t)bytes[i] << (i % 2 ? 0 : 8);
-    return sum;
+    io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
 }
 
-static void io_sim_put_checksum(uint8_t *at, uint32_t sum)
+static void io_sim_send_super(struct io *io, const struct buf *b, struct span super)
 {
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    sum = ~sum;
-    at[0] = (uint8_t)(sum >> 8);
-    at[1] = (uint8_t)sum;
-}
-
-/* What a NIC does for BUF_TX_*_CSUM: offsets l3 and l4 are from the frame's first byte; the transport
- * checksum field holds the pseudo-header's sum and is summed up with the rest. */
-static void io_sim_offload(const struct buf *b, uint8_t *frame, size_t len)
-{
-    if (b->flags & BUF_TX_IP_CSUM) {
-        uint8_t *ip = frame + b->l3;
-        ip[10] = ip[11] = 0;
-        io_sim_put_checksum(ip + 10, io_sim_sum(0, ip, (size_t)(ip[0] & 15) * 4));
-    }
-    if (b->flags & BUF_TX_L4_CSUM) {
-        enum { TCP_CHECKSUM_AT = 16, UDP_CHECKSUM_AT = 6, PROTO_TCP = 6 };
-        size_t at = b->l4 + (b->ip_proto == PROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
-        io_sim_put_checksum(frame + at, io_sim_sum(0, frame + b->l4, len - b->l4));
-    }
+    uint8_t out[IO_SIM_FRAME_BYTES];
+    size_t len;
+    tg_assert(b->segments <= io->caps.tso_segments_max &&
+              super.len - b->len <= io->caps.tso_bytes_max);
+    stats_count(io->stats, TG_C_io_tx_tso_frames);
+    stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
+    for (unsigned i = 0; (len = offload_cut(b, super, i, out)) != 0; i++)
+        io_sim_put(io, b, out, len);
 }
 
 static void io_sim_send(struct io *io, struct buf *b)
 {
     uint8_t frame[65536];
-    size_t len = 0;
-    for (const struct buf *piece = b; piece; piece = piece->next) {
-        tg_assert(len + piece->len <= sizeof frame);
-        memcpy(frame + len, piece->data, piece->len);
-        len += piece->len;
-    }
-    io_sim_offload(b, frame, len);
+    size_t len = offload_gather(b, frame, sizeof frame);
     stats_count(io->stats, TG_C_io_tx_packets);
     stats_add(io->stats, TG_C_io_tx_bytes, len);
-    io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
+    if (b->segments) {
+        io_sim_send_super(io, b, span_make(frame, len));
+        return;
+    }
+    offload_checksums(b, frame, len);
+    io_sim_put(io, b, frame, len);
 }
 
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)

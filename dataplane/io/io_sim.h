@@ -21,6 +21,8 @@ struct io_sim_config {
     uint16_t mtu;
     bool
         tx_checksum_offload; /* report tx checksum offload: the back end then fills the checksums in, as a NIC would */
+    uint32_t
+        tso_bytes_max; /* with it: take super-segments of so much payload and cut them; 0: none */
     /* A frame leaves (linear, complete); borrowed for the call. */
     void (*transmit)(void *arg, unsigned port, struct span frame, tg_ns now);
     /* True: let it happen; NULL: nothing ever does. With it the worker's cache is emptied before every receive

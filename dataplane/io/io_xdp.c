@@ -127,7 +127,7 @@ static struct buf *io_describe(struct io *io, unsigned port, const struct xdp_de
     b->data = host->area + d->addr;
     b->len = (uint16_t)d->len;
     b->worker = (uint8_t)io->worker;
-    b->port = (uint16_t)port;
+    b->port = (uint8_t)port;
     b->rx_ns = io->now;
     io->pool.in_use++;
     stats_add(io->stats, TG_C_io_rx_bytes, d->len);

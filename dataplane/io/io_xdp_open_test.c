@@ -387,7 +387,7 @@ static void two_ports_share_the_frames(void **state)
         assert_non_null(b);
         assert_int_equal(b->port, in);
         assert_memory_equal(b->data, p.bytes, p.len);
-        b->port = (uint16_t)(1 - in);
+        b->port = (uint8_t)(1 - in);
         b->data[0] = 0x32;
         io_tx(io, &b, 1);
         io_flush(io);

@@ -101,7 +101,7 @@ static void arp_take_request(struct net *net, uint8_t port, const struct arp_pac
 static void arp_take_reply(struct net *net, const struct buf *b, const struct arp_packet *p,
                            tg_ns now)
 {
-    uint8_t port = (uint8_t)b->port;
+    uint8_t port = b->port;
     const uint8_t *mac = net->config.ports[port].mac;
     bool to_us = memcmp(b->data, mac, 6) == 0 && memcmp(p->target_mac, mac, 6) == 0 &&
                  net_port_has(net, &p->target, port);
@@ -121,7 +121,7 @@ void arp_input(struct net *net, struct buf *b, tg_ns now)
     }
     net_count(net, TG_C_net_arp_in);
     if (p.operation == ARP_REQUEST)
-        arp_take_request(net, (uint8_t)b->port, &p, now);
+        arp_take_request(net, b->port, &p, now);
     else
         arp_take_reply(net, b, &p, now);
     buf_unref(net->pool, b);

@@ -131,7 +131,7 @@ static void nd_answer(struct net *net, const struct buf *b, const struct nd_pack
                                .flags = ND_FLAG_OVERRIDE | (to_all ? 0 : ND_FLAG_SOLICITED),
                                .target = solicit->target};
     const uint8_t *mac = solicit->mac ? solicit->mac : b->data + 6;
-    nd_transmit(net, (uint8_t)b->port, &ip, to_all ? all_nodes_mac : mac, &advert);
+    nd_transmit(net, b->port, &ip, to_all ? all_nodes_mac : mac, &advert);
 }
 
 /* RFC 4861 s7.1.1: from the unspecified address only to the solicited-node group and without the
@@ -152,7 +152,7 @@ static bool nd_take_solicit(struct net *net, const struct buf *b, const struct n
 {
     if (!solicit_is_acceptable(net, b, p))
         return false;
-    uint8_t port = (uint8_t)b->port;
+    uint8_t port = b->port;
     if (!net_port_has(net, &p->target, port))
         return true;
     if (p->mac && net_on_link(net, &p->source, port))
@@ -170,7 +170,7 @@ static bool nd_take_advert(struct net *net, const struct buf *b, const struct nd
         return false;
     if (net_is_local(net, &p->target)) /* somebody claims our address: never believed */
         return false;
-    uint8_t port = (uint8_t)b->port;
+    uint8_t port = b->port;
     if (solicited && net_port_has(net, &p->destination, port))
         neigh_confirm(net, &p->target, port, p->mac, now);
     else if (p->mac)

@@ -59,8 +59,9 @@ void wire_emit_ip(struct buf *b, const struct ip_emit *ip, bool offload_ip_check
 void wire_emit_l4_checksum(struct buf *b, const struct ip_emit *ip, unsigned checksum_offset,
                            bool offload)
 {
-    uint32_t len = buf_chain_len(b);
+    uint32_t len = b->segments ? 0 : buf_chain_len(b);
     tg_assert(checksum_offset + 2 <= b->len);
+    tg_assert(!b->segments || (offload && ip->proto == IP_PROTO_TCP));
     uint8_t *field = b->data + checksum_offset;
     uint32_t sum = 0;
     if (ip->proto != IP_PROTO_ICMP) /* ICMP for IPv4 knows no pseudo-header (RFC 792) */

@@ -28,6 +28,7 @@ static void config_defaults(struct tcp_config *c)
     c->ooo_segments_max = c->ooo_segments_max ? c->ooo_segments_max : 64;
     c->half_open_max = c->half_open_max ? c->half_open_max : c->connections_max;
     c->active_max = c->active_max ? c->active_max : c->connections_max;
+    c->tso_bytes_max = u32_min(c->tso_bytes_max, TCP_TSO_BYTES_MAX);
 }
 
 /* After the defaults. Half of the sequence space minus a margin is what window arithmetic bears (RFC 7323 s2.3). */

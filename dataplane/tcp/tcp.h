@@ -88,6 +88,9 @@ struct tcp_config {
     uint32_t congestion; /* enum tcp_congestion_id */
     uint32_t ecn;        /* enum tcp_ecn */
     bool no_pacing;      /* a window may leave at once */
+    /* What every port that net routes to cuts into segments (TSO; io_caps); it fills in checksums as well. */
+    uint32_t tso_bytes_max; /* payload of one frame; 0: one segment a frame */
+    uint8_t tso_segments_max;
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
     uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);

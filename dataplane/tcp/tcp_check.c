@@ -22,7 +22,8 @@ static bool opening(const struct tcp_pcb *pcb)
 
 static const char *check_segment(const struct tcp_pcb *pcb, const struct buf *b, bool unsent)
 {
-    REQUIRE(b->refs > 0 && !b->next && !b->external, "send: frame is shared, chained or external");
+    REQUIRE(b->refs > 0 && !b->external, "send: frame is free or external");
+    REQUIRE(!b->next || b->refs > 1, "send: frame is chained, and in no super-segment");
     REQUIRE(!(b->flags & BUF_TX_SENT) == unsent, "send: sent flag and snd_unsent differ");
     REQUIRE(segment_payload(b) <= b->len, "send: payload longer than its frame");
     REQUIRE(!unsent || segment_payload(b) == b->len, "send: unsent frame has headers");
@@ -211,6 +212,7 @@ const char *tcp_check(const struct tcp *tcp)
         attached += !tcp_has(pcb, TCP_F_DETACHED);
         awake += pcb->act != NULL;
     }
+    REQUIRE(!tcp->row.first, "a row of segments is open");
     REQUIRE(awake == tcp->actives.in_use, "active parts: count");
     REQUIRE(attached + tcp->tw.live == tcp->flows.count, "flow table: count");
     for (unsigned kind = 0; kind < TCP_L_KINDS; kind++) {

@@ -5,22 +5,11 @@
 #include "tcp/tcp_ecn.h"
 #include "tcp/tcp_owner.h"
 #include "tcp/tcp_pmtu.h"
+#include "tcp/tcp_tso.h"
 
 #define CHECKSUM_OFFSET 16 /* in the TCP header */
 
-struct header {
-    const struct ip_tuple *tuple;
-    uint32_t seq, ack;
-    uint16_t window;
-    uint8_t flags;
-    uint8_t traffic_class;
-    uint8_t option_bytes;
-    uint8_t options[TCP_OPTIONS_MAX];
-};
-
-/* Put the header in front of the payload and let net route it. Takes one reference of b. A frame that
- * net drops is a lost segment: the deadlines deal with it. */
-static void header_send(struct tcp *tcp, struct buf *b, const struct header *h, tg_ns now)
+void tcp_header_send(struct tcp *tcp, struct buf *b, const struct tcp_header *h, tg_ns now)
 {
     unsigned bytes = TCP_BYTES + h->option_bytes;
     uint8_t *p = buf_push(b, (uint16_t)bytes);
@@ -42,7 +31,7 @@ static void header_send(struct tcp *tcp, struct buf *b, const struct header *h, 
         .traffic_class = h->traffic_class,
         .identification = profile->ip_id == TCP_IP_ID_RANDOM ? (uint16_t)prng_next(&tcp->prng) : 0,
     };
-    stats_count(tcp->stats, TG_C_tcp_out_segments);
+    stats_add(tcp->stats, TG_C_tcp_out_segments, u32_max(b->segments, 1));
     enum tg_err err = net_output(tcp->net, b, &ip, CHECKSUM_OFFSET, now);
     (void)err;
 }
@@ -103,7 +92,7 @@ static uint16_t window_advertise(const struct tcp *tcp, struct tcp_pcb *pcb)
 
 /* Timestamps always, SACK blocks where the path's MTU and the peer's MSS, which counts options in (RFC 6691
  * s2), leave room behind the payload. */
-static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct header *h,
+static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_header *h,
                            uint32_t payload, tg_ns now)
 {
     struct tcp_options o = {0};
@@ -126,15 +115,15 @@ static void header_options(const struct tcp *tcp, struct tcp_pcb *pcb, struct he
                                                    u32_min(room, TCP_OPTIONS_MAX));
 }
 
-static struct header header_make(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, uint8_t flags,
-                                 uint32_t payload, tg_ns now)
+static struct tcp_header header_make(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq,
+                                     uint8_t flags, uint32_t payload, tg_ns now)
 {
-    struct header h = {.tuple = &pcb->tuple,
-                       .seq = seq,
-                       .ack = pcb->rcv_nxt,
-                       .flags = flags,
-                       .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
-                       .window = window_advertise(tcp, pcb)};
+    struct tcp_header h = {.tuple = &pcb->tuple,
+                           .seq = seq,
+                           .ack = pcb->rcv_nxt,
+                           .flags = flags,
+                           .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
+                           .window = window_advertise(tcp, pcb)};
     header_options(tcp, pcb, &h, payload, now);
     if (payload && tcp_has(pcb, TCP_F_ACK_DELAYED))
         pcb->flags |= TCP_F_PINGPONG;
@@ -149,9 +138,9 @@ bool tcp_emit_ack(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t seq, tg_ns now)
     struct buf *b = buf_alloc(tcp->pool);
     if (!b)
         return false;
-    struct header h = header_make(tcp, pcb, seq, TCP_ACK, 0, now);
+    struct tcp_header h = header_make(tcp, pcb, seq, TCP_ACK, 0, now);
     h.flags |= tcp_ecn_flags(pcb, false);
-    header_send(tcp, b, &h, now);
+    tcp_header_send(tcp, b, &h, now);
     return true;
 }
 
@@ -178,16 +167,16 @@ bool tcp_emit_syn(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         .ts_echo = answer ? pcb->ts_recent : 0,
         .sack_permitted = !answer || tcp_has(pcb, TCP_F_SACK),
     };
-    struct header h = {.tuple = &pcb->tuple,
-                       .seq = pcb->act->iss,
-                       .ack = answer ? pcb->rcv_nxt : 0,
-                       .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
-                       .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
-                       .window = tcp_syn_window(tcp, pcb->settings)};
+    struct tcp_header h = {.tuple = &pcb->tuple,
+                           .seq = pcb->act->iss,
+                           .ack = answer ? pcb->rcv_nxt : 0,
+                           .flags = answer ? TCP_SYN | TCP_ACK : TCP_SYN,
+                           .traffic_class = (uint8_t)(tcp_settings_of(tcp, pcb)->dscp << 2),
+                           .window = tcp_syn_window(tcp, pcb->settings)};
     h.flags |= tcp_ecn_syn_flags(tcp, pcb);
     h.option_bytes =
         (uint8_t)tcp_options_emit_in(&tcp->config.profile->syn, &o, h.options, TCP_OPTIONS_MAX);
-    header_send(tcp, b, &h, now);
+    tcp_header_send(tcp, b, &h, now);
     return true;
 }
 
@@ -212,16 +201,16 @@ bool tcp_emit_stateless(struct tcp *tcp, const struct tcp_stateless *what, tg_ns
     struct buf *b = buf_alloc(tcp->pool);
     if (!b)
         return false;
-    struct header h = {.tuple = what->tuple,
-                       .seq = what->seq,
-                       .ack = what->ack,
-                       .flags = what->flags,
-                       .window = what->window};
+    struct tcp_header h = {.tuple = what->tuple,
+                           .seq = what->seq,
+                           .ack = what->ack,
+                           .flags = what->flags,
+                           .window = what->window};
     if (what->options)
         h.option_bytes = (uint8_t)tcp_options_emit_in(
             what->flags & TCP_SYN ? &tcp->config.profile->syn : &tcp->config.profile->data,
             what->options, h.options, TCP_OPTIONS_MAX);
-    header_send(tcp, b, &h, now);
+    tcp_header_send(tcp, b, &h, now);
     return true;
 }
 
@@ -251,35 +240,60 @@ static void segment_record(struct tcp_pcb *pcb, struct buf *b, tg_ns now)
         pcb->act->prr.out += segment_len(b);
 }
 
+/* The frame that travels: b itself, or a copy while net or the port still holds it. NULL: pool empty. */
+static struct buf *segment_frame(struct tcp *tcp, struct buf *b)
+{
+    uint32_t payload = segment_payload(b);
+    if (segment_writable(tcp, b)) {
+        buf_pull(b, (uint16_t)(b->len - payload)); /* headers of an earlier transmission */
+        return buf_ref(b);
+    }
+    struct buf *frame = buf_alloc(tcp->pool);
+    if (frame)
+        memcpy(buf_put(frame, (uint16_t)payload), segment_bytes(b), payload);
+    return frame;
+}
+
+static uint8_t segment_flags(const struct tcp_pcb *pcb, const struct buf *b)
+{
+    bool pushes = b == pcb->act->snd_last && segment_payload(b);
+    return (uint8_t)(TCP_ACK | (b->flags & BUF_TX_FIN ? TCP_FIN : 0) | (pushes ? TCP_PSH : 0));
+}
+
+static void segment_account(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
+{
+    if (b->flags & BUF_TX_SENT)
+        stats_count(tcp->stats, TG_C_tcp_retransmits);
+    tcp_pmtu_sends(tcp, pcb, b, now);
+    segment_record(pcb, b, now);
+    if (segment_payload(b) < pcb->mss)
+        pcb->act->snd_small = seq_max(pcb->act->snd_small, b->seq_end);
+}
+
 bool tcp_emit_queued(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
 {
     uint32_t payload = segment_payload(b);
     tg_assert(!(b->flags & BUF_TX_SENT) || b->flags & BUF_TX_LOST || pcb->act->tlp.wish);
-    struct buf *frame = b;
-    if (segment_writable(tcp, b)) {
-        buf_pull(b, (uint16_t)(b->len - payload)); /* headers of an earlier transmission */
-        buf_ref(b);
-    } else {
-        frame = buf_alloc(tcp->pool); /* net or the port still holds it: a copy travels */
-        if (!frame)
-            return false;
-        memcpy(buf_put(frame, (uint16_t)payload), segment_bytes(b), payload);
+    uint8_t flags = segment_flags(pcb, b);
+    if (tcp_tso_continues(tcp, b)) {
+        buf_pull(b, (uint16_t)(b->len - payload));
+        tcp_tso_add(tcp, buf_ref(b), flags);
+        segment_account(tcp, pcb, b, now);
+        return true;
     }
-    uint8_t flags = TCP_ACK;
-    if (b->flags & BUF_TX_FIN)
-        flags |= TCP_FIN;
-    if (b == pcb->act->snd_last && payload)
-        flags |= TCP_PSH;
-    if (b->flags & BUF_TX_SENT)
-        stats_count(tcp->stats, TG_C_tcp_retransmits);
+    tcp_tso_flush(tcp, now);
+    bool begins = tcp_tso_begins(tcp, pcb, b);
+    struct buf *frame = segment_frame(tcp, b);
+    if (!frame)
+        return false;
     bool new_text = payload && !(b->flags & BUF_TX_SENT);
-    struct header h = header_make(tcp, pcb, b->seq, flags, payload, now);
+    struct tcp_header h = header_make(tcp, pcb, b->seq, flags, payload, now);
     h.flags |= tcp_ecn_flags(pcb, new_text);
     h.traffic_class |= tcp_ecn_class(pcb, new_text);
-    tcp_pmtu_sends(tcp, pcb, b, now);
-    segment_record(pcb, b, now);
-    if (payload < pcb->mss)
-        pcb->act->snd_small = seq_max(pcb->act->snd_small, b->seq_end);
-    header_send(tcp, frame, &h, now);
+    segment_account(tcp, pcb, b, now);
+    if (begins)
+        tcp_tso_open(tcp, frame, &h);
+    else
+        tcp_header_send(tcp, frame, &h, now);
     return true;
 }

@@ -13,6 +13,7 @@
  *   tcp_owner      ISN and timestamps: secrets of a tuple, or the owner's cookie
  *   tcp_out        what may leave now (one pass over the dirty list)  -> tcp_emit writes headers
  *   tcp_cong       how windows grow and shrink: tcp_cubic, tcp_newreno, with tcp_hystart; tcp_ecn: marks instead of losses
+ *   tcp_tso        rows of new segments as one frame
  *   tcp_pace       when the next segment of a window is due
  *   tcp_idle       connections asleep and awake
  *   tcp_timer      deadlines of a connection behind its one wheel timer
@@ -33,6 +34,7 @@
 #include "tcp/tcp_pcb.h"
 #include "tcp/tcp_profile.h"
 #include "tcp/tcp_syncache.h"
+#include "tcp/tcp_tso.h"
 
 /* TIME-WAIT: what is left of a closed connection (tcp_timewait.c). IPv6 addresses lie in a parallel
  * array that stays untouched, so unmapped, while all connections are IPv4. */
@@ -104,6 +106,7 @@ struct tcp {
     tg_ns challenge_ns; /* start of the current second's budget */
     tg_ns now;          /* of the last call that brought one */
     struct prng prng;
+    struct tcp_row row; /* of the connection whose turn to send it is */
     struct tcp_cookies cookies;
     struct timer keep_timer; /* armed while connections with keepalive sleep */
     uint32_t keep_hand;      /* next connection that it looks at */

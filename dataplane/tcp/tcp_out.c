@@ -211,6 +211,7 @@ static enum stop segments_send(struct tcp *tcp, struct tcp_pcb *pcb, unsigned qu
         tcp_frto_give_up(pcb);
         stop = segments_burst(tcp, pcb, quantum, sent, now);
     }
+    tcp_tso_flush(tcp, now);
     if (*sent != before)
         tcp_tlp_schedule(tcp, pcb, now);
     return stop;

@@ -5,7 +5,7 @@
 #ifndef DATAPLANE_TCP_PAIR_H
 #define DATAPLANE_TCP_PAIR_H
 
-#include "tcp/tcp_test_support.h"
+#include "tcp/tcp_test_port.h"
 
 #define PAIR_FLYING 8192
 
@@ -77,9 +77,16 @@ static inline bool pair_chance(struct pair *p, unsigned permille)
     return permille && prng_below(&p->prng, 1000) < permille;
 }
 
-static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
+static inline bool pair_is_tcp(const uint8_t *frame)
 {
-    bool tcp = wire_get16(b->data + 12) != ETHERTYPE_ARP && b->ip_proto == IP_PROTO_TCP;
+    uint16_t type = wire_get16(frame + 12);
+    return (type == ETHERTYPE_IP4 && frame[ETH_BYTES + 9] == IP_PROTO_TCP) ||
+           (type == ETHERTYPE_IP6 && frame[ETH_BYTES + 6] == IP_PROTO_TCP);
+}
+
+static inline void pair_fly(struct pair *p, unsigned to, const uint8_t *frame, size_t len)
+{
+    bool tcp = pair_is_tcp(frame);
     p->frames++;
     if (p->cut || (tcp && pair_chance(p, p->loss_permille))) {
         p->lost++;
@@ -90,7 +97,7 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
         p->overflows++;
         return;
     }
-    p->free_at[to] = start + b->len * p->byte_time;
+    p->free_at[to] = start + len * p->byte_time;
     assert_true(p->count < PAIR_FLYING);
     struct pair_frame *f = p->flying[p->count];
     if (!f)
@@ -100,20 +107,30 @@ static inline void pair_fly(struct pair *p, unsigned to, const struct buf *b)
     if (tcp && pair_chance(p, p->late_permille))
         f->at += p->late_by;
     f->to = (uint8_t)to;
-    f->len = b->len;
-    memcpy(f->bytes, b->data, b->len);
+    f->len = (uint16_t)len;
+    memcpy(f->bytes, frame, len);
+}
+
+struct pair_from {
+    struct pair *pair;
+    unsigned from;
+};
+
+static inline void pair_wire(void *arg, const uint8_t *frame, size_t len)
+{
+    struct pair_from *at = arg;
+    pair_fly(at->pair, !at->from, frame, len);
+    if (pair_chance(at->pair, at->pair->duplicate_permille))
+        pair_fly(at->pair, !at->from, frame, len);
 }
 
 static inline void pair_collect(struct pair *p, unsigned from)
 {
     struct node *node = &p->node[from];
+    struct pair_from at = {p, from};
     struct buf *b;
-    while (net_take(node->net, &b, 1)) {
-        pair_fly(p, !from, b);
-        if (pair_chance(p, p->duplicate_permille))
-            pair_fly(p, !from, b);
-        buf_unref(&node->pool.pool, b);
-    }
+    while (net_take(node->net, &b, 1))
+        node_port_send(node, b, pair_wire, &at);
 }
 
 static inline void pair_deliver(struct pair *p)

@@ -39,9 +39,11 @@ static inline void node_icmp_error(void *arg, const struct net_icmp_error *error
     tcp_icmp_error(((struct node *)arg)->tcp, error, now);
 }
 
-/* Small tables and short timers; tests change what they are about. */
+/* Small tables and short timers; tests change what they are about. Each test runs twice: with TCP_TEST_TSO in its
+ * environment the port cuts super-segments of so many bytes, and nothing else may be different. */
 static inline struct tcp_config node_config(void)
 {
+    const char *tso = getenv("TCP_TEST_TSO");
     return (struct tcp_config){
         .worker = 3,
         .connections_max = 64,
@@ -54,6 +56,8 @@ static inline struct tcp_config node_config(void)
         .ooo_segments_max = 16,
         .isn_key = {11, 12},
         .seed = 5,
+        .tso_bytes_max = tso ? (uint32_t)strtoul(tso, NULL, 10) : 0,
+        .tso_segments_max = 255,
     };
 }
 
@@ -74,6 +78,7 @@ static inline void node_init(struct node *node, const struct tcp_config *config,
     struct net_config c = {.port_count = 1, .address_count = 2, .answers = true};
     memcpy(c.ports[0].mac, node->mac, 6);
     c.ports[0].mtu = 1500;
+    c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = config->tso_bytes_max > 0;
     c.addresses[0] = (struct net_address){node->address4, 96 + 24, 0};
     c.addresses[1] = (struct net_address){node->address6, 64, 0};
     assert_int_equal(net_create(&c, &node->pool.pool, &node->stats, &node->toeplitz, 42 + n,

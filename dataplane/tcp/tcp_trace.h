@@ -12,7 +12,7 @@
 #ifndef DATAPLANE_TCP_TRACE_H
 #define DATAPLANE_TCP_TRACE_H
 
-#include "tcp/tcp_test_support.h"
+#include "tcp/tcp_test_port.h"
 
 enum { F = TCP_FIN, S = TCP_SYN, R = TCP_RST, P = TCP_PSH, A = TCP_ACK, U = TCP_URG };
 #define WIN_ZERO (-1)
@@ -92,16 +92,19 @@ static inline void trace_frame(struct trace *t, struct buf *b)
     t->frames[t->end++ % TRACE_FRAMES] = b;
 }
 
+static inline void trace_wire(void *trace, const uint8_t *frame, size_t len)
+{
+    struct trace *t = trace;
+    trace_frame(t, test_buf(&t->node.pool.pool, frame, len));
+}
+
 /* Frames that the stack keeps for retransmission are copied as a port does. */
 static inline void trace_collect(struct trace *t)
 {
     struct buf *b;
     node_turn(&t->node);
-    while (net_take(t->node.net, &b, 1)) {
-        struct buf *copy = test_buf(&t->node.pool.pool, b->data, b->len);
-        buf_unref(&t->node.pool.pool, b);
-        trace_frame(t, copy);
-    }
+    while (net_take(t->node.net, &b, 1))
+        node_port_send(&t->node, b, trace_wire, t);
 }
 
 /* Move the clock, stopping at every timer on the way. */

@@ -42,6 +42,20 @@ static bool worker_tx_done(const void *io, const struct buf *b)
     return io_tx_done(io, b);
 }
 
+/* What all ports can: a connection does not know by which one it will leave. */
+static void worker_tso(const struct worker *w, struct tcp_config *config)
+{
+    config->tso_segments_max = UINT8_MAX;
+    for (unsigned p = 0; p < io_port_count(w->io); p++) {
+        const struct io_caps *caps = io_caps(w->io, p);
+        uint32_t bytes = caps->tx_l4_checksum ? caps->tso_bytes_max : 0;
+        if (bytes < config->tso_bytes_max)
+            config->tso_bytes_max = bytes;
+        if (caps->tso_segments_max < config->tso_segments_max)
+            config->tso_segments_max = caps->tso_segments_max;
+    }
+}
+
 static enum tg_err worker_build_tcp(struct worker *w)
 {
     struct tcp_config config = w->config.tcp;
@@ -49,6 +63,7 @@ static enum tg_err worker_build_tcp(struct worker *w)
     config.isn_key[0] = worker_secret(&w->config, 2);
     config.isn_key[1] = worker_secret(&w->config, 3);
     config.seed = worker_secret(&w->config, 4);
+    worker_tso(w, &config);
     config.pick_port = steer_pick_port;
     config.pick_port_arg = &w->ports;
     enum tg_err result = steer_ports_init(&w->ports, w->config.toeplitz, w->config.index,

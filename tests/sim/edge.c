@@ -115,6 +115,7 @@ static enum tg_err edge_open_io(struct edge *edge, const struct edge_config *con
         .workers = config->workers,
         .mtu = config->mtu,
         .tx_checksum_offload = config->offload,
+        .tso_bytes_max = w->nic.tso_bytes_max,
         .transmit = edge_transmit,
         .arg = w,
     };

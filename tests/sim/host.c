@@ -79,6 +79,7 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
         .receive_window_max = 2048u << prng_below(rng, 10),
         .send_buffer_max = 4096u << prng_below(rng, 8),
         .ooo_segments_max = 1u << prng_below(rng, 8),
+        .tso_bytes_max = UINT32_MAX, /* the card decides */
         .mss_max = sim_chance(rng, 70) ? 0 : (uint16_t)sim_between(rng, 536, 1400),
         .msl = lives[prng_below(rng, TG_ARRAY_LEN(lives))],
     };
@@ -243,6 +244,8 @@ static enum tg_err host_open_tcp(struct host *host, const struct host_config *co
     tcp.seed = prng_next(&host->rng);
     tcp.pick_port = host_pick_port;
     tcp.pick_port_arg = host;
+    tcp.tso_bytes_max = io_caps(host->io, 0)->tso_bytes_max;
+    tcp.tso_segments_max = io_caps(host->io, 0)->tso_segments_max;
     return tcp_create(&tcp, host->net, io_pool(host->io), &host->wheel, &host->stats,
                       sim_toeplitz(), host_tx_done, host->io, &host->tcp);
 }
@@ -278,6 +281,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
         .fault = nic_is_broken(&host->nic) ? host_fault : NULL,
         .mtu = config->mtu,
         .tx_checksum_offload = config->offload,
+        .tso_bytes_max = host->nic.tso_bytes_max,
         .transmit = host_transmit,
         .arg = host,
     };

@@ -20,10 +20,23 @@ static uint32_t rate(struct prng *rng, unsigned percent, uint32_t max)
     return broken ? millionths : 0;
 }
 
+/* Half of the cards cut super-segments, some of them only small ones. Drawn apart, so that a card without is the
+ * same card. */
+static uint32_t draw_tso(uint64_t seed)
+{
+    struct prng rng;
+    prng_seed(&rng, seed ^ 0x74736f);
+    if (sim_chance(&rng, 50))
+        return 0;
+    return sim_chance(&rng, 50) ? UINT16_MAX : (uint32_t)sim_between(&rng, 1000, 20000);
+}
+
 void nic_draw(struct nic *nic, struct sim *sim, unsigned place, struct prng *rng, unsigned may)
 {
     *nic = (struct nic){.sim = sim, .place = place};
-    prng_seed(&nic->rng, prng_next(rng));
+    uint64_t seed = prng_next(rng);
+    prng_seed(&nic->rng, seed);
+    nic->tso_bytes_max = draw_tso(seed);
     nic->checks = sim_chance(rng, 40);
     nic->tx_full = rate(rng, 10, 50000);
     uint32_t no_frame = rate(rng, 12, 30000), merge = rate(rng, 25, 900000);

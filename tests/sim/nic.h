@@ -23,8 +23,9 @@ struct nic {
     uint32_t tx_full, no_frame, lie_bad, lie_good, merge,
         wrong_queue; /* millionths of the chances */
     struct prng rng;
-    uint64_t chances;  /* so far: names decisions */
-    uint32_t held_len; /* a frame that waits for one to be merged with; 0: none */
+    uint64_t chances;       /* so far: names decisions */
+    uint32_t tso_bytes_max; /* it cuts super-segments of so much payload; 0: it does not */
+    uint32_t held_len;      /* a frame that waits for one to be merged with; 0: none */
     uint16_t held_flags;
     uint8_t held[NIC_FRAME_MAX];
 };
