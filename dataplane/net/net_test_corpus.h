@@ -52,12 +52,8 @@ static inline struct buf *corpus_error(struct buf_pool *pool, const struct ip_tu
 static inline struct buf *corpus_nd(struct buf_pool *pool, uint8_t type, const char *source,
                                     const char *destination, const char *target)
 {
-    uint8_t body[24] = {[16] = type == 135 ? 1 : 2, [17] = 1};
     struct ip_addr s = test_addr(source), d = test_addr(destination), t = test_addr(target);
-    memcpy(body, t.bytes, 16);
-    memcpy(body + 18, test_mac_peer, 6);
-    return test_frame_icmp(pool, &s, &d, type, 0, type == 135 ? 0 : 0x60000000,
-                           span_make(body, sizeof body));
+    return test_frame_nd(pool, type, &s, &d, &t, type == 135 ? 0 : 0x60, test_mac_peer);
 }
 
 /* Frames for the addresses of net_test_harness.h. */

@@ -177,15 +177,8 @@ static inline struct buf *nd_frame(struct harness *h, uint8_t type, const char *
                                    const char *destination, const char *target, uint8_t flags,
                                    const uint8_t *mac)
 {
-    uint8_t body[24] = {0};
     struct ip_addr s = test_addr(source), d = test_addr(destination), t = test_addr(target);
-    memcpy(body, t.bytes, 16);
-    body[16] = type == 135 ? 1 : 2;
-    body[17] = 1;
-    if (mac)
-        memcpy(body + 18, mac, 6);
-    return test_frame_icmp(&h->pool.pool, &s, &d, type, 0, (uint32_t)flags << 24,
-                           span_make(body, mac ? 24 : 16));
+    return test_frame_nd(&h->pool.pool, type, &s, &d, &t, flags, mac);
 }
 
 /* Take one frame that must be a solicitation (135) or advertisement (136) with our MAC as its

@@ -198,4 +198,49 @@ static inline struct buf *test_frame_arp(struct buf_pool *pool, uint16_t operati
     return b;
 }
 
+/* Neighbour discovery (RFC 4861 s4.3, s4.4): a solicitation (type 135) or an advertisement (136) of `target`, with the
+ * MAC as its option unless that is NULL. `flags`: 0x80 router, 0x40 solicited, 0x20 override. */
+static inline struct buf *test_frame_nd(struct buf_pool *pool, uint8_t type,
+                                        const struct ip_addr *source,
+                                        const struct ip_addr *destination,
+                                        const struct ip_addr *target, uint8_t flags,
+                                        const uint8_t *mac)
+{
+    uint8_t body[24] = {[16] = type == 135 ? 1 : 2, [17] = 1};
+    memcpy(body, target->bytes, 16);
+    if (mac)
+        memcpy(body + 18, mac, 6);
+    return test_frame_icmp(pool, source, destination, type, 0, (uint32_t)flags << 24,
+                           span_make(body, mac ? 24 : 16));
+}
+
+/* What a link says when the host at `local`, which is `to`, asks who `neighbour` is: it is `mac`. */
+static inline struct buf *test_frame_neighbour(struct buf_pool *pool,
+                                               const struct ip_addr *neighbour,
+                                               const uint8_t mac[6], const struct ip_addr *local,
+                                               const uint8_t to[6])
+{
+    if (ip_addr_is4(neighbour))
+        return test_frame_arp(pool, 2, mac, neighbour, to, local);
+    return test_frame_nd(pool, 136, neighbour, local, neighbour, 0x60, mac);
+}
+
+/* Is a frame (with its Ethernet header, not parsed) one of neighbour resolution: ARP, or ND from router solicitation to
+ * redirect? If it asks for somebody's MAC, *asked is whose; else it is left alone. */
+static inline bool test_frame_resolves(const struct buf *b, struct ip_addr *asked)
+{
+    const uint8_t *ip = b->data + ETH_BYTES, *icmp = ip + IP6_BYTES;
+    uint16_t ethertype = wire_get16(b->data + 12);
+    if (ethertype == ETHERTYPE_ARP) {
+        if (wire_get16(ip + 6) == 1)
+            *asked = ip_addr_from4(ip + 24);
+        return true;
+    }
+    if (ethertype != ETHERTYPE_IP6 || ip[6] != IP_PROTO_ICMP6 || icmp[0] < 133 || icmp[0] > 137)
+        return false;
+    if (icmp[0] == 135)
+        memcpy(asked->bytes, icmp + 8, 16);
+    return true;
+}
+
 #endif

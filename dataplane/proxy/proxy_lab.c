@@ -27,33 +27,18 @@ struct lab_config lab_defaults(void)
     };
 }
 
-static bool tx_done(const void *arg, const struct buf *b)
+static void lab_node_init(struct lab *lab, enum lab_host host, const struct tcp_config *tcp)
 {
-    return true; /* the wire copies */
-}
-
-static void node_init(struct lab *lab, enum lab_host host, const struct tcp_config *tcp)
-{
-    struct lab_node *node = &lab->node[host];
     uint8_t number = (uint8_t)(host + 1);
-    test_pool_init(&node->pool, 0);
-    timer_wheel_init(&node->wheel, lab->now);
-    memcpy(node->mac, (uint8_t[]){2, 0, 0, 0, 0, number}, 6);
-    struct ip_addr four = test_addr("192.0.2.0"), six = test_addr("2001:db8::");
-    four.bytes[15] = six.bytes[15] = number;
-    struct net_config net = {.address_count = 2, .port_count = 1, .answers = true};
-    net.addresses[0] = (struct net_address){four, 96 + 24, 0};
-    net.addresses[1] = (struct net_address){six, 64, 0};
-    memcpy(net.ports[0].mac, node->mac, 6);
-    net.ports[0].mtu = 1500;
-    assert_int_equal(net_create(&net, &node->pool.pool, &node->stats, &lab->toeplitz, 7 + host,
-                                NULL, NULL, &node->net),
-                     TG_OK);
+    struct node_place place = {.now = lab->now,
+                               .mac = {2, 0, 0, 0, 0, number},
+                               .address4 = {test_addr("192.0.2.0"), 96 + 24, 0},
+                               .address6 = {test_addr("2001:db8::"), 64, 0},
+                               .seed = 7 + host};
+    place.address4.address.bytes[15] = place.address6.address.bytes[15] = number;
     struct tcp_config config = *tcp;
     config.worker = host;
-    assert_int_equal(tcp_create(&config, node->net, &node->pool.pool, &node->wheel, &node->stats,
-                                &lab->toeplitz, tx_done, NULL, &node->tcp),
-                     TG_OK);
+    assert_int_equal(node_open(&lab->node[host], &place, &config), TG_OK);
 }
 
 static void listen_on(struct lab *lab, enum lab_host host, uint16_t port, uint32_t tag)
@@ -67,9 +52,8 @@ struct lab *lab_new(const struct lab_config *given)
     struct lab *lab = aligned_alloc(TG_CACHE_LINE, sizeof *lab);
     memset(lab, 0, sizeof *lab);
     lab->now = LAB_START;
-    test_toeplitz_init(&lab->toeplitz, 7);
     for (unsigned host = 0; host < LAB_HOSTS; host++)
-        node_init(lab, host, &config.tcp);
+        lab_node_init(lab, host, &config.tcp);
     listen_on(lab, LAB_EDGE, 80, PROXY_LISTEN_HTTP);
     listen_on(lab, LAB_EDGE, 443, PROXY_LISTEN_HTTPS);
     listen_on(lab, LAB_ORIGIN, 8000, 0);
@@ -78,7 +62,7 @@ struct lab *lab_new(const struct lab_config *given)
     ring_init(lab->events, LAB_EVENTS, sizeof(struct event));
     if (config.waf_transactions)
         assert_int_equal(waf_worker_create(config.waf_transactions, &lab->waf), TG_OK);
-    struct lab_node *edge = &lab->node[LAB_EDGE];
+    struct node *edge = &lab->node[LAB_EDGE];
     assert_int_equal(proxy_create(&config.proxy, edge->tcp, &edge->wheel, &edge->pool.pool,
                                   &edge->stats, lab->waf, lab->events, &lab->proxy),
                      TG_OK);
@@ -99,9 +83,8 @@ void lab_end(struct lab *lab)
     for (struct lab_frame *f; (f = lab->first); free(f))
         lab->first = f->next;
     for (unsigned host = 0; host < LAB_HOSTS; host++) {
-        struct lab_node *node = &lab->node[host];
-        tcp_destroy(node->tcp);
-        net_destroy(node->net);
+        struct node *node = &lab->node[host];
+        node_close(node);
         assert_int_equal(node->pool.outstanding, 0);
         assert_int_equal(node->wheel.armed, 0);
     }
@@ -196,7 +179,7 @@ static void wire_collect(struct lab *lab, unsigned from)
     }
 }
 
-static void node_receive(struct lab *lab, struct lab_node *node, const struct lab_frame *f)
+static void node_receive(struct lab *lab, struct node *node, const struct lab_frame *f)
 {
     bool broadcast = (f->bytes[0] & 1) != 0;
     if (!broadcast && memcmp(f->bytes, node->mac, 6) != 0)
@@ -205,14 +188,8 @@ static void node_receive(struct lab *lab, struct lab_node *node, const struct la
     if (!b)
         return; /* a port without descriptors drops */
     memcpy(buf_put(b, f->len), f->bytes, f->len);
-    if (wire_parse(b, &lab->toeplitz) != TG_C_none) {
-        buf_unref(&node->pool.pool, b);
-        return;
-    }
-    if (b->ip_version != 0 && b->ip_proto == IP_PROTO_TCP)
-        tcp_input(node->tcp, &b, 1, lab->now);
-    else
-        net_input(node->net, b, lab->now);
+    node->now = lab->now;
+    (void)node_take(node, b);
 }
 
 static void wire_deliver(struct lab *lab)

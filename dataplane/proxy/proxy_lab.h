@@ -7,8 +7,8 @@
 #ifndef DATAPLANE_PROXY_PROXY_LAB_H
 #define DATAPLANE_PROXY_PROXY_LAB_H
 
-#include "net/net_test_support.h"
 #include "proxy/parts.h"
+#include "tcp/tcp_test_node.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,15 +51,6 @@ struct lab_conn {
     uint64_t left;   /* free use */
 };
 
-struct lab_node {
-    struct test_pool pool;
-    struct stats stats;
-    struct timer_wheel wheel;
-    struct net *net;
-    struct tcp *tcp;
-    uint8_t mac[6];
-};
-
 struct lab_frame {
     struct lab_frame *next;
     tg_ns at;
@@ -69,8 +60,7 @@ struct lab_frame {
 };
 
 struct lab {
-    struct lab_node node[LAB_HOSTS];
-    struct toeplitz toeplitz;
+    struct node node[LAB_HOSTS];
     struct proxy *proxy;
     tg_ns now;
     struct lab_frame *first, *last; /* on the wire, in order */

@@ -217,7 +217,7 @@ static void broken_records(void **state)
         struct lab_conn *c = lab_connect_tls(lab, "a.example");
         lab_ask(c, before[i]);
         static const uint8_t record[5 + 32] = {0x17, 3, 3, 0, 32};
-        struct lab_node *client = &lab->node[LAB_CLIENT];
+        struct node *client = &lab->node[LAB_CLIENT];
         assert_int_equal(tcp_write(client->tcp, c->h, span_make(record, sizeof record)), 37);
         lab_run(lab, 100 * TG_MS);
         struct tls_info info;

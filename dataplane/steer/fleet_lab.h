@@ -57,32 +57,27 @@ static inline enum steer_claim node_claim(const void *arg, const struct ip_tuple
     return s && s->flags & TCP_ACK && s->ack == n->odd_ack ? STEER_DOUBTFUL : STEER_OURS;
 }
 
+/* Node n has asked for a neighbour of the family, and has its answer. */
+static inline void neighbour_learn(struct lab *l, struct node *n, const struct fleet_node *peer,
+                                   unsigned family)
+{
+    struct ip_emit ip = {.proto = IP_PROTO_UDP,
+                         .source = n->fleet.nodes[n->fleet.self].address[family],
+                         .destination = peer->address[family]};
+    assert_int_equal(net_output(n->net, test_buf(&l->pool.pool, "12345678", 8), &ip, 6, 0), TG_OK);
+    struct buf *b = test_frame_neighbour(&l->pool.pool, &ip.destination, test_mac_ours, &ip.source,
+                                         test_mac_ours);
+    assert_int_equal(wire_parse(b, &l->toeplitz), TG_C_none);
+    net_input(n->net, b, 0);
+}
+
 static inline void neighbours_learn(struct lab *l, struct node *n)
 {
-    for (unsigned k = 0; k < NODES; k++) {
-        const struct fleet_node *peer = &n->fleet.nodes[k];
-        if (k == n->fleet.self)
-            continue;
-        struct ip_emit ip = {.proto = IP_PROTO_UDP, .destination = peer->address[FLEET_IP4]};
-        ip.source = n->fleet.nodes[n->fleet.self].address[FLEET_IP4];
-        assert_int_equal(net_output(n->net, test_buf(&l->pool.pool, "12345678", 8), &ip, 6, 0),
-                         TG_OK);
-        struct buf *b = test_frame_arp(&l->pool.pool, 2, test_mac_ours, &ip.destination,
-                                       test_mac_ours, &ip.source);
-        assert_int_equal(wire_parse(b, &l->toeplitz), TG_C_none);
-        net_input(n->net, b, 0);
-        ip.destination = peer->address[FLEET_IP6];
-        ip.source = n->fleet.nodes[n->fleet.self].address[FLEET_IP6];
-        assert_int_equal(net_output(n->net, test_buf(&l->pool.pool, "12345678", 8), &ip, 6, 0),
-                         TG_OK);
-        uint8_t body[24] = {[16] = 2, [17] = 1};
-        memcpy(body, ip.destination.bytes, 16);
-        memcpy(body + 18, test_mac_ours, 6);
-        b = test_frame_icmp(&l->pool.pool, &ip.destination, &ip.source, 136, 0, 0x60000000,
-                            span_make(body, 24));
-        assert_int_equal(wire_parse(b, &l->toeplitz), TG_C_none);
-        net_input(n->net, b, 0);
-    }
+    for (unsigned k = 0; k < NODES; k++)
+        if (k != n->fleet.self) {
+            neighbour_learn(l, n, &n->fleet.nodes[k], FLEET_IP4);
+            neighbour_learn(l, n, &n->fleet.nodes[k], FLEET_IP6);
+        }
     struct buf *b;
     while (net_take(n->net, &b, 1))
         buf_unref(&l->pool.pool, b);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * For the tests of this folder: the port of a node. What tcp gives to net leaves here as frames of the wire, with
- * super-segments cut and checksums filled in where the node's port does that (node_init).
+ * super-segments cut and checksums filled in where the node's port does that (node_open).
  */
 #ifndef DATAPLANE_TCP_TEST_PORT_H
 #define DATAPLANE_TCP_TEST_PORT_H

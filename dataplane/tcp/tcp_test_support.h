@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * For the tests and the fuzz target of this folder: one stack over the real net, a counting pool, a wheel
- * and a clock that stands still until it is moved. Never part of a program.
+ * For the unit tests of this folder: a host (tcp_test_node.h) whose every step is checked, streams whose every byte
+ * can be, and the events that a test expects. Never part of a program.
  */
 #ifndef DATAPLANE_TCP_TEST_SUPPORT_H
 #define DATAPLANE_TCP_TEST_SUPPORT_H
 
-#include "net/net_test_support.h"
 #include "tcp/tcp_internal.h"
+#include "tcp/tcp_test_node.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,29 +15,6 @@
 #include <cmocka.h>
 
 #define TEST_START (1000 * TG_S)
-
-struct node {
-    struct test_pool pool;
-    struct stats stats;
-    struct toeplitz toeplitz;
-    struct timer_wheel wheel;
-    struct net *net;
-    struct tcp *tcp;
-    tg_ns now;
-    uint8_t mac[6];
-    struct ip_addr address4, address6;
-    bool port_busy; /* what tx_done answers, negated */
-};
-
-static inline bool node_tx_done(const void *arg, const struct buf *b)
-{
-    return !((const struct node *)arg)->port_busy;
-}
-
-static inline void node_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
-{
-    tcp_icmp_error(((struct node *)arg)->tcp, error, now);
-}
 
 /* Small tables and short timers; tests change what they are about. Each test runs twice: with TCP_TEST_TSO in its
  * environment the port cuts super-segments of so many bytes, and nothing else may be different. */
@@ -64,29 +41,13 @@ static inline struct tcp_config node_config(void)
 /* Host number n on 192.0.2.0/24 and 2001:db8:1::/64. */
 static inline void node_init(struct node *node, const struct tcp_config *config, unsigned n)
 {
-    memset(node, 0, sizeof *node);
-    test_pool_init(&node->pool, 0);
-    test_toeplitz_init(&node->toeplitz, 7);
-    node->now = TEST_START;
-    timer_wheel_init(&node->wheel, node->now);
-    memcpy(node->mac, test_mac_ours, 6);
-    node->mac[5] = (uint8_t)n;
-    node->address4 = test_addr("192.0.2.0");
-    node->address4.bytes[15] = (uint8_t)n;
-    node->address6 = test_addr("2001:db8:1::");
-    node->address6.bytes[15] = (uint8_t)n;
-    struct net_config c = {.port_count = 1, .address_count = 2, .answers = true};
-    memcpy(c.ports[0].mac, node->mac, 6);
-    c.ports[0].mtu = 1500;
-    c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = config->tso_bytes_max > 0;
-    c.addresses[0] = (struct net_address){node->address4, 96 + 24, 0};
-    c.addresses[1] = (struct net_address){node->address6, 64, 0};
-    assert_int_equal(net_create(&c, &node->pool.pool, &node->stats, &node->toeplitz, 42 + n,
-                                node_icmp_error, node, &node->net),
-                     TG_OK);
-    assert_int_equal(tcp_create(config, node->net, &node->pool.pool, &node->wheel, &node->stats,
-                                &node->toeplitz, node_tx_done, node, &node->tcp),
-                     TG_OK);
+    struct node_place place = {.now = TEST_START,
+                               .address4 = {test_addr("192.0.2.0"), 96 + 24, 0},
+                               .address6 = {test_addr("2001:db8:1::"), 64, 0},
+                               .seed = 42 + n};
+    memcpy(place.mac, test_mac_ours, 6);
+    place.mac[5] = place.address4.address.bytes[15] = place.address6.address.bytes[15] = (uint8_t)n;
+    assert_int_equal(node_open(node, &place, config), TG_OK);
 }
 
 static inline void node_check(const struct node *node)
@@ -99,8 +60,7 @@ static inline void node_check(const struct node *node)
 /* Every buffer and every timer must be back. */
 static inline void node_end(struct node *node)
 {
-    tcp_destroy(node->tcp);
-    net_destroy(node->net);
+    node_close(node);
     assert_int_equal(node->pool.outstanding, 0);
     assert_int_equal(node->wheel.armed, 0);
 }
@@ -110,22 +70,7 @@ static inline uint64_t node_counted(const struct node *node, enum tg_counter c)
     return node->stats.value[c];
 }
 
-/* Parse a frame as filter does and give it to net or tcp; takes it. Returns the reason of a drop. */
-static inline enum tg_counter node_take(struct node *node, struct buf *b)
-{
-    enum tg_counter reason = wire_parse(b, &node->toeplitz);
-    if (reason != TG_C_none) {
-        buf_unref(&node->pool.pool, b);
-        return reason;
-    }
-    if (b->ip_version == 0 || b->ip_proto != IP_PROTO_TCP)
-        net_input(node->net, b, node->now);
-    else
-        tcp_input(node->tcp, &b, 1, node->now);
-    return TG_C_none;
-}
-
-/* The same, and nothing is broken by it. */
+/* node_take, and nothing is broken by it. */
 static inline enum tg_counter node_receive(struct node *node, struct buf *b)
 {
     enum tg_counter reason = node_take(node, b);

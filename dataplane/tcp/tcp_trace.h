@@ -48,43 +48,15 @@ struct trace {
 
 /* --- frames out of the stack ---------------------------------------------------------------------------- */
 
-static inline void trace_link_answer(struct trace *t, struct buf *reply)
-{
-    assert_int_equal(wire_parse(reply, &t->node.toeplitz), TG_C_none);
-    net_input(t->node.net, reply, t->node.now);
-}
-
-static inline void trace_answer_arp(struct trace *t, const struct buf *b)
-{
-    if (wire_get16(b->data + 20) == 1)
-        trace_link_answer(t, test_frame_arp(&t->node.pool.pool, 2, test_mac_peer, &t->tuple.remote,
-                                            t->node.mac, &t->tuple.local));
-}
-
-static inline void trace_answer_nd(struct trace *t)
-{
-    uint8_t body[24];
-    memcpy(body, t->tuple.remote.bytes, 16);
-    body[16] = 2;
-    body[17] = 1;
-    memcpy(body + 18, test_mac_peer, 6);
-    trace_link_answer(t, test_frame_icmp(&t->node.pool.pool, &t->tuple.remote, &t->tuple.local, 136,
-                                         0, 0x60000000, span_make(body, sizeof body)));
-}
-
 /* Answer for the peer at the link layer; TCP segments wait for OUT. */
 static inline void trace_frame(struct trace *t, struct buf *b)
 {
-    bool tcp = false;
-    if (wire_get16(b->data + 12) == ETHERTYPE_ARP) {
-        trace_answer_arp(t, b);
-    } else {
+    bool waits = false;
+    if (!node_link_answers(&t->node, b)) {
         assert_int_equal(wire_parse(b, &t->node.toeplitz), TG_C_none);
-        tcp = b->ip_proto == IP_PROTO_TCP;
-        if (b->ip_proto == IP_PROTO_ICMP6 && wire_l4(b)[0] == 135)
-            trace_answer_nd(t);
+        waits = b->ip_proto == IP_PROTO_TCP;
     }
-    if (!tcp) {
+    if (!waits) {
         buf_unref(&t->node.pool.pool, b);
         return;
     }

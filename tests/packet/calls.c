@@ -99,7 +99,7 @@ static int64_t do_connect(struct call *c)
     int64_t value = sock_connect(&c->calls->socks, c->fd, &host->tuple.remote, HOST_PORT);
     if (value != -EINPROGRESS)
         return or_wait(c, value, waits(c));
-    if (tcp_get_info(host->tcp, c->s->h, &info) == TG_OK)
+    if (tcp_get_info(host->node.tcp, c->s->h, &info) == TG_OK)
         host->tuple.local_port = info.tuple.local_port;
     host->tuple.remote_port = HOST_PORT;
     c->result->would_block = waits(c);

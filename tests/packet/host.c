@@ -3,26 +3,11 @@
  */
 #include "tests/packet/host.h"
 
-/* Neighbour discovery among ICMPv6 types (RFC 4861 s4). */
-#define ND_FIRST        133
-#define ND_SOLICITATION 135
-#define ND_LAST         137
-
-static bool host_tx_done(const void *arg, const struct buf *b)
-{
-    return true;
-}
-
-static void host_icmp_error(void *arg, const struct net_icmp_error *error, tg_ns now)
-{
-    tcp_icmp_error(((struct host *)arg)->tcp, error, now);
-}
-
 void host_defaults(struct host *host, bool ip6)
 {
     memset(host, 0, sizeof *host);
     host->ip6 = ip6;
-    host->now = HOST_START;
+    host->node.now = HOST_START;
     host->config = (struct tcp_config){.connections_max = 16,
                                        .half_open_max = 16,
                                        .time_wait_max = 16,
@@ -42,95 +27,48 @@ void host_defaults(struct host *host, bool ip6)
 
 bool host_open(struct host *host)
 {
-    test_pool_init(&host->pool, 0);
-    test_toeplitz_init(&host->toeplitz, 7);
-    timer_wheel_init(&host->wheel, host->now);
-    struct net_config n = {.port_count = 1, .address_count = 2, .answers = true};
-    memcpy(n.ports[0].mac, test_mac_ours, 6);
-    n.ports[0].mtu = 1500;
-    n.addresses[0] = (struct net_address){host->ip6 ? test_addr("192.0.2.1") : host->tuple.local,
-                                          96 + host->prefix4, 0};
-    n.addresses[1] = (struct net_address){
-        host->ip6 ? host->tuple.local : test_addr("2001:db8:1::1"), host->prefix6, 0};
-    return net_create(&n, &host->pool.pool, &host->stats, &host->toeplitz, 42, host_icmp_error,
-                      host, &host->net) == TG_OK &&
-           tcp_create(&host->config, host->net, &host->pool.pool, &host->wheel, &host->stats,
-                      &host->toeplitz, host_tx_done, host, &host->tcp) == TG_OK;
+    bool ip6 = host->ip6;
+    struct ip_addr local4 = ip6 ? test_addr("192.0.2.1") : host->tuple.local,
+                   local6 = ip6 ? host->tuple.local : test_addr("2001:db8:1::1");
+    struct node_place place = {.now = host->node.now,
+                               .address4 = {local4, 96 + host->prefix4, 0},
+                               .address6 = {local6, host->prefix6, 0},
+                               .seed = 42};
+    memcpy(place.mac, test_mac_ours, sizeof place.mac);
+    return node_open(&host->node, &place, &host->config) == TG_OK;
 }
 
 bool host_close(struct host *host)
 {
-    tcp_destroy(host->tcp);
-    if (host->net)
-        net_destroy(host->net);
-    return host->pool.outstanding == 0 && host->wheel.armed == 0;
+    node_close(&host->node);
+    return host->node.pool.outstanding == 0 && host->node.wheel.armed == 0;
 }
 
 /* --- the link ------------------------------------------------------------------------------------------- */
-
-static void host_parse_and_give(struct host *host, struct buf *b)
-{
-    if (wire_parse(b, &host->toeplitz) != TG_C_none)
-        buf_unref(&host->pool.pool, b);
-    else if (b->ip_version && b->ip_proto == IP_PROTO_TCP)
-        tcp_input(host->tcp, &b, 1, host->now);
-    else
-        net_input(host->net, b, host->now);
-}
-
-/* The peer's link layer answers for itself, whatever address it is asked for but ours. True: the frame was of the link's
- * own protocols. */
-static bool link_answered(struct host *host, const struct buf *b)
-{
-    uint16_t ethertype = wire_get16(b->data + 12);
-    const uint8_t *ip = b->data + ETH_BYTES;
-    struct ip_addr asked = host->tuple.local;
-    if (ethertype == ETHERTYPE_ARP) {
-        memcpy(asked.bytes + 12, ip + 24, 4);
-        if (!ip_addr_equal(&asked, &host->tuple.local))
-            host_parse_and_give(host, test_frame_arp(&host->pool.pool, 2, test_mac_peer, &asked,
-                                                     test_mac_ours, &host->tuple.local));
-        return true;
-    }
-    if (ethertype != ETHERTYPE_IP6 || ip[6] != IP_PROTO_ICMP6 || ip[IP6_BYTES] < ND_FIRST ||
-        ip[IP6_BYTES] > ND_LAST)
-        return false;
-    if (ip[IP6_BYTES] != ND_SOLICITATION)
-        return true;
-    uint8_t body[24];
-    memcpy(body, ip + IP6_BYTES + 8, 16);
-    memcpy(asked.bytes, body, 16);
-    body[16] = 2;
-    body[17] = 1;
-    memcpy(body + 18, test_mac_peer, 6);
-    if (!ip_addr_equal(&asked, &host->tuple.local))
-        host_parse_and_give(host, test_frame_icmp(&host->pool.pool, &asked, &host->tuple.local, 136,
-                                                  0, 0x60000000, span_make(body, sizeof body)));
-    return true;
-}
 
 static void packet_queue(struct host *host, const struct buf *b)
 {
     struct host_packet *p = &host->queue[host->end % HOST_QUEUE_MAX];
     if (host->on_packet) {
-        host->on_packet(host->on_packet_arg, b->data + ETH_BYTES, b->len - ETH_BYTES, host->now);
+        host->on_packet(host->on_packet_arg, b->data + ETH_BYTES, b->len - ETH_BYTES,
+                        host->node.now);
         return;
     }
-    struct buf *copy = test_buf(&host->pool.pool, b->data, b->len);
+    struct buf *copy = test_buf(&host->node.pool.pool, b->data, b->len);
     if (packet_read(host, copy, p) && host->end - host->first < HOST_QUEUE_MAX)
         host->end++;
-    buf_unref(&host->pool.pool, copy);
+    buf_unref(&host->node.pool.pool, copy);
 }
 
 static bool host_transmit(struct host *host)
 {
     struct buf *b;
     bool any = false;
-    while (net_take(host->net, &b, 1)) {
+    while (net_take(host->node.net, &b, 1)) {
         any = true;
-        if (!link_answered(host, b))
+        if (!node_link_answers(&host->node, b))
             packet_queue(host, b);
-        buf_unref(&host->pool.pool, b);
+        buf_unref(&host->node.pool.pool, b);
     }
     return any;
 }
@@ -141,22 +79,22 @@ const char *host_settle(struct host *host)
 {
     bool busy = true;
     for (unsigned turn = 0; busy && turn < 1000; turn++) {
-        busy = timers_run(&host->wheel, host->now, 64) > 0;
-        busy |= tcp_output(host->tcp, host->now);
+        busy = timers_run(&host->node.wheel, host->node.now, 64) > 0;
+        busy |= tcp_output(host->node.tcp, host->node.now);
         busy |= host_transmit(host);
     }
-    return tcp_check(host->tcp);
+    return tcp_check(host->node.tcp);
 }
 
 const char *host_advance(struct host *host, tg_ns until, bool stop)
 {
     const char *wrong = host_settle(host);
-    while (!wrong && host->now < until && !(stop && host->first != host->end)) {
-        tg_ns next = timers_next(&host->wheel);
-        if (next <= host->now)
-            next = host->now + TIMER_TICK;
-        host->now = next < until ? next : until;
-        net_tick(host->net, host->now);
+    while (!wrong && host->node.now < until && !(stop && host->first != host->end)) {
+        tg_ns next = timers_next(&host->node.wheel);
+        if (next <= host->node.now)
+            next = host->node.now + TIMER_TICK;
+        host->node.now = next < until ? next : until;
+        net_tick(host->node.net, host->node.now);
         wrong = host_settle(host);
     }
     return wrong;
@@ -252,12 +190,12 @@ static void segment_give(struct host *host, const struct script_segment *s)
     tg_assert(s->len <= sizeof payload);
     for (uint32_t i = 0; i < s->len; i++)
         payload[i] = host_stream_byte(s->seq - (s->flags & TCP_SYN ? 0 : 1) + i);
-    struct buf *b = test_frame_tcp(&host->pool.pool, &host->tuple, HOST_PEER_ISS + s->seq,
+    struct buf *b = test_frame_tcp(&host->node.pool.pool, &host->tuple, HOST_PEER_ISS + s->seq,
                                    s->has_ack ? host->our_iss + s->ack : 0, s->flags & 0x3f,
                                    s->window, span_make(options, options_emit(host, s, options)),
                                    span_make(payload, s->len));
     header_finish(b, s, host->ip6);
-    host_parse_and_give(host, b);
+    (void)node_take(&host->node, b);
 }
 
 void host_receive(struct host *host, const struct script_segment *s)
@@ -275,16 +213,16 @@ void host_receive(struct host *host, const struct script_segment *s)
 
 bool host_receive_packet(struct host *host, const uint8_t *packet, size_t len)
 {
-    struct buf *b = buf_alloc(&host->pool.pool);
+    struct buf *b = buf_alloc(&host->node.pool.pool);
     tg_assert(b);
     if (len == 0 || len > buf_tailroom(b)) {
-        buf_unref(&host->pool.pool, b);
+        buf_unref(&host->node.pool.pool, b);
         return false;
     }
     memcpy(buf_put(b, (uint16_t)len), packet, len);
     wire_emit_ethernet(b, test_mac_ours, test_mac_peer,
                        packet[0] >> 4 == 4 ? ETHERTYPE_IP4 : ETHERTYPE_IP6);
-    host_parse_and_give(host, b);
+    (void)node_take(&host->node, b);
     return true;
 }
 
@@ -320,12 +258,12 @@ bool host_receive_icmp(struct host *host, const struct script_icmp *icmp)
         return false;
     struct ip_tuple sent = {host->tuple.remote, host->tuple.local, host->tuple.remote_port,
                             host->tuple.local_port}; /* as the peer would receive it */
-    struct buf *quoted = test_frame_tcp(&host->pool.pool, &sent, host->our_iss + icmp->seq, 0,
+    struct buf *quoted = test_frame_tcp(&host->node.pool.pool, &sent, host->our_iss + icmp->seq, 0,
                                         TCP_ACK, 1000, SPAN_EMPTY, SPAN_EMPTY);
-    host_parse_and_give(
-        host,
-        test_frame_icmp(&host->pool.pool, &host->tuple.remote, &host->tuple.local, type, code,
-                        icmp->mtu, span_make(quoted->data + ETH_BYTES, quoted->len - ETH_BYTES)));
-    buf_unref(&host->pool.pool, quoted);
+    (void)node_take(&host->node,
+                    test_frame_icmp(&host->node.pool.pool, &host->tuple.remote, &host->tuple.local,
+                                    type, code, icmp->mtu,
+                                    span_make(quoted->data + ETH_BYTES, quoted->len - ETH_BYTES)));
+    buf_unref(&host->node.pool.pool, quoted);
     return true;
 }

@@ -5,9 +5,8 @@
 #ifndef TESTS_PACKET_HOST_H
 #define TESTS_PACKET_HOST_H
 
-#include "net/net_test_support.h"
-#include "tcp/tcp.h"
 #include "tcp/tcp_profile.h"
+#include "tcp/tcp_test_node.h"
 #include "tests/packet/script.h"
 
 #define HOST_START     (1000 * TG_S)
@@ -24,14 +23,8 @@ struct host_packet {
 };
 
 struct host {
-    struct test_pool pool;
-    struct stats stats;
-    struct toeplitz toeplitz;
-    struct timer_wheel wheel;
-    struct net *net;
-    struct tcp *tcp;
+    struct node node;
     struct tcp_config config;
-    tg_ns now;
     bool ip6;
     struct ip_tuple tuple;  /* of the one connection */
     uint32_t our_iss;       /* of its last SYN */

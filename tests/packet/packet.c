@@ -31,8 +31,8 @@ static enum ecn_kind ecn_read(const struct buf *b)
 
 bool packet_read(struct host *host, struct buf *b, struct host_packet *out)
 {
-    *out = (struct host_packet){.time = host->now, .bad_byte = UINT32_MAX};
-    if (wire_parse(b, &host->toeplitz) != TG_C_none || b->ip_proto != IP_PROTO_TCP)
+    *out = (struct host_packet){.time = host->node.now, .bad_byte = UINT32_MAX};
+    if (wire_parse(b, &host->node.toeplitz) != TG_C_none || b->ip_proto != IP_PROTO_TCP)
         return false;
     struct tcp_segment seg = wire_tcp(b);
     struct script_segment *s = &out->segment;

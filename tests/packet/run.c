@@ -40,7 +40,7 @@ static void __attribute__((format(printf, 2, 3))) fail(struct run *r, const char
 
 static int64_t script_time(const struct run *r)
 {
-    return (int64_t)((r->host.now - HOST_START) / TG_US);
+    return (int64_t)((r->host.node.now - HOST_START) / TG_US);
 }
 
 static tg_ns host_time(int64_t us)
@@ -56,15 +56,15 @@ static void advance(struct run *r, tg_ns until, bool stop)
     do {
         tg_ns next = until;
         if (r->pending) {
-            next = timers_next(&r->host.wheel);
-            next = next > r->host.now ? next : r->host.now + TIMER_TICK;
+            next = timers_next(&r->host.node.wheel);
+            next = next > r->host.node.now ? next : r->host.node.now + TIMER_TICK;
         }
         const char *wrong = host_advance(&r->host, next < until ? next : until, stop);
         if (wrong)
             fail(r, "tcp_check: %s", wrong);
         socks_events(&r->calls.socks);
         pending_look(r);
-    } while (r->host.now < until && !r->failed && !(stop && r->host.first != r->host.end));
+    } while (r->host.node.now < until && !r->failed && !(stop && r->host.first != r->host.end));
 }
 
 /* --- calls --------------------------------------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ static void code_run(struct run *r, const char *text)
 {
     char why[500];
     struct tcp_info info;
-    if (tcp_get_info(r->host.tcp, socks_connection(&r->calls.socks), &info) != TG_OK)
+    if (tcp_get_info(r->host.node.tcp, socks_connection(&r->calls.socks), &info) != TG_OK)
         fail(r, "there is no connection to ask");
     else if (!expression_check(&info, text, why, sizeof why))
         fail(r, "%s", why);
@@ -245,7 +245,7 @@ static void event_do(struct run *r, const struct script_event *e)
         break;
     }
     if (!r->failed)
-        advance(r, r->host.now, false);
+        advance(r, r->host.node.now, false);
 }
 
 static void event_run(struct run *r, const struct script_event *e, int64_t *previous)

@@ -89,7 +89,7 @@ void socks_events(struct socks *socks)
 {
     struct tcp_event e[8];
     unsigned n;
-    while ((n = tcp_events(socks->host->tcp, e, TG_ARRAY_LEN(e))))
+    while ((n = tcp_events(socks->host->node.tcp, e, TG_ARRAY_LEN(e))))
         for (unsigned i = 0; i < n; i++)
             event_take(socks, &e[i]);
 }
@@ -133,11 +133,11 @@ int sock_listen(struct socks *socks, int fd)
         return 0;
     if (s->kind != SOCK_FRESH)
         return -EINVAL;
-    if (tcp_listen(socks->host->tcp, s->port, (uint32_t)fd) != TG_OK)
+    if (tcp_listen(socks->host->node.tcp, s->port, (uint32_t)fd) != TG_OK)
         return -EADDRINUSE;
     s->kind = SOCK_LISTENING;
     for (unsigned i = 0; i < s->knob_count; i++)
-        (void)!tcp_set_listen_option(socks->host->tcp, s->port, s->knobs[i].name,
+        (void)!tcp_set_listen_option(socks->host->node.tcp, s->port, s->knobs[i].name,
                                      s->knobs[i].value);
     return 0;
 }
@@ -164,8 +164,8 @@ int sock_accept(struct socks *socks, int fd, bool nonblocking)
     s->connected = s->told_connected = true;
     memmove(socks->accepts + i, socks->accepts + i + 1,
             (--socks->accept_count - i) * sizeof socks->accepts[0]);
-    tcp_set_user(socks->host->tcp, s->h, (uint64_t)(s - socks->sockets) + 1);
-    s->peer_fin = s->h && tcp_at_end(socks->host->tcp, s->h);
+    tcp_set_user(socks->host->node.tcp, s->h, (uint64_t)(s - socks->sockets) + 1);
+    s->peer_fin = s->h && tcp_at_end(socks->host->node.tcp, s->h);
     return fd_of(socks, s);
 }
 
@@ -195,8 +195,8 @@ int sock_connect(struct socks *socks, int fd, const struct ip_addr *remote, uint
         return connect_again(s);
     if (s->kind != SOCK_FRESH)
         return -EISCONN;
-    if (tcp_connect(socks->host->tcp, NULL, remote, port, 0, (uint64_t)(s - socks->sockets) + 1,
-                    socks->host->now, &s->h) != TG_OK)
+    if (tcp_connect(socks->host->node.tcp, NULL, remote, port, 0,
+                    (uint64_t)(s - socks->sockets) + 1, socks->host->node.now, &s->h) != TG_OK)
         return -ENETUNREACH;
     s->kind = SOCK_CONNECTION;
     sock_knobs_apply(socks, s);
@@ -210,11 +210,11 @@ int sock_close(struct socks *socks, int fd)
     if (!s)
         return -EBADF;
     if (s->kind == SOCK_LISTENING)
-        tcp_unlisten(socks->host->tcp, s->port);
+        tcp_unlisten(socks->host->node.tcp, s->port);
     else if (s->h && s->linger_now)
-        tcp_abort(socks->host->tcp, s->h);
+        tcp_abort(socks->host->node.tcp, s->h);
     else if (s->h)
-        tcp_close(socks->host->tcp, s->h);
+        tcp_close(socks->host->node.tcp, s->h);
     s->kind = SOCK_FREE;
     s->h = TCP_NONE;
     return 0;
@@ -229,7 +229,7 @@ int sock_shutdown(struct socks *socks, int fd, int how)
     if (s->kind != SOCK_CONNECTION || !s->h)
         return -ENOTCONN;
     if (how != SHUT_RD)
-        tcp_shutdown(socks->host->tcp, s->h);
+        tcp_shutdown(socks->host->node.tcp, s->h);
     return 0;
 }
 
@@ -263,13 +263,13 @@ int64_t sock_read(struct socks *socks, int fd, uint8_t *bytes, size_t n)
         return -EBADF;
     if (s->kind != SOCK_CONNECTION)
         return -ENOTCONN;
-    size_t taken = s->h ? bytes_take(socks->host->tcp, s->h, bytes, n) : 0;
+    size_t taken = s->h ? bytes_take(socks->host->node.tcp, s->h, bytes, n) : 0;
     socks_events(socks); /* the end may come behind the last byte */
     if (taken)
         return (int64_t)taken;
     if (s->error)
         return error_tell(s);
-    return !s->h || tcp_at_end(socks->host->tcp, s->h) ? 0 : -EAGAIN;
+    return !s->h || tcp_at_end(socks->host->node.tcp, s->h) ? 0 : -EAGAIN;
 }
 
 int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
@@ -283,13 +283,13 @@ int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
         return -EPIPE;
     if (s->error)
         return error_tell(s);
-    if (!s->h || tcp_get_info(socks->host->tcp, s->h, &info) != TG_OK)
+    if (!s->h || tcp_get_info(socks->host->node.tcp, s->h, &info) != TG_OK)
         return -EPIPE;
     if (!s->connected)
         return -EAGAIN;
     if (info.state != TCP_S_ESTABLISHED && info.state != TCP_S_CLOSE_WAIT)
         return -EPIPE;
-    size_t taken = tcp_write(socks->host->tcp, s->h, span_make(bytes, n));
+    size_t taken = tcp_write(socks->host->node.tcp, s->h, span_make(bytes, n));
     return taken || n == 0 ? (int64_t)taken : -EAGAIN;
 }
 
@@ -302,7 +302,7 @@ int sock_ioctl(struct socks *socks, int fd, unsigned long request, int *out)
         return -EBADF;
     if (s->kind == SOCK_CONNECTION && !s->h)
         info = (struct tcp_info){.unread = 0};
-    else if (tcp_get_info(socks->host->tcp, s->h, &info) != TG_OK)
+    else if (tcp_get_info(socks->host->node.tcp, s->h, &info) != TG_OK)
         return -EINVAL;
     if (request == SIOCINQ)
         *out = (int)info.unread;
@@ -318,7 +318,7 @@ int sock_ioctl(struct socks *socks, int fd, unsigned long request, int *out)
 short sock_poll(struct socks *socks, int fd)
 {
     struct sock *s = sock_of(socks, fd);
-    struct tcp *tcp = socks->host->tcp;
+    struct tcp *tcp = socks->host->node.tcp;
     struct tcp_info info;
     short bits = 0;
     socks_events(socks);

@@ -77,14 +77,14 @@ static int knob_keep(struct sock *s, enum tcp_option_name name, uint64_t value)
 void sock_knobs_apply(struct socks *socks, struct sock *s)
 {
     for (unsigned i = 0; i < s->knob_count; i++)
-        (void)!tcp_set_option(socks->host->tcp, s->h, s->knobs[i].name, s->knobs[i].value);
+        (void)!tcp_set_option(socks->host->node.tcp, s->h, s->knobs[i].name, s->knobs[i].value);
 }
 
 int sock_set(struct socks *socks, int fd, int level, int name, const void *value, size_t len)
 {
     struct sock *s = sock_of(socks, fd);
     const struct knob *k = knob_find(level, name);
-    struct tcp *tcp = socks->host->tcp;
+    struct tcp *tcp = socks->host->node.tcp;
     uint64_t number;
     socks_events(socks);
     if (!s)
@@ -126,7 +126,7 @@ static int info_get(struct socks *socks, const struct sock *s, void *value, size
 {
     struct tcp_info info;
     struct linux_tcp_info out = {.tcpi_state = 7};
-    if (s->h && tcp_get_info(socks->host->tcp, s->h, &info) == TG_OK)
+    if (s->h && tcp_get_info(socks->host->node.tcp, s->h, &info) == TG_OK)
         linux_tcp_info_fill(&info, &out);
     return out_write(value, len, &out, sizeof out);
 }
@@ -140,11 +140,11 @@ static bool knob_ask(struct socks *socks, const struct sock *s, const struct kno
             *number = s->knobs[i].value;
             return true;
         }
-    if (k->option == TCP_OPT_MSS && tcp_get_info(socks->host->tcp, s->h, &info) == TG_OK) {
+    if (k->option == TCP_OPT_MSS && tcp_get_info(socks->host->node.tcp, s->h, &info) == TG_OK) {
         *number = info.mss;
         return true;
     }
-    return tcp_get_option(socks->host->tcp, s->h, k->option, number) == TG_OK;
+    return tcp_get_option(socks->host->node.tcp, s->h, k->option, number) == TG_OK;
 }
 
 int sock_get(struct socks *socks, int fd, int level, int name, void *value, size_t *len)

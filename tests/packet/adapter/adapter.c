@@ -42,7 +42,7 @@ static void stack_open(struct adapter *a, const struct ip_addr *local, tg_ns now
     a->host.prefix4 = a->host.prefix6 = 0; /* whoever a script talks to is a neighbour */
     a->host.on_packet = packet_keep;
     a->host.on_packet_arg = a;
-    a->host.now = now;
+    a->host.node.now = now;
     tg_assert(host_open(&a->host));
 }
 
@@ -52,12 +52,12 @@ static bool stack_used(const struct adapter *a)
         if (a->socks.sockets[i].kind == SOCK_LISTENING ||
             a->socks.sockets[i].kind == SOCK_CONNECTION)
             return true;
-    return tcp_connection_count(a->host.tcp) || tcp_time_wait_count(a->host.tcp);
+    return tcp_connection_count(a->host.node.tcp) || tcp_time_wait_count(a->host.node.tcp);
 }
 
 void adapter_local(struct adapter *a, const struct ip_addr *local)
 {
-    tg_ns now = a->host.now;
+    tg_ns now = a->host.node.now;
     static const struct ip_addr any6, any4 = {{[10] = 0xff, [11] = 0xff}};
     if (ip_addr_equal(local, &a->host.tuple.local) || ip_addr_equal(local, &any6) ||
         ip_addr_equal(local, &any4) || stack_used(a))
@@ -69,7 +69,7 @@ void adapter_local(struct adapter *a, const struct ip_addr *local)
 void adapter_configure(struct adapter *a)
 {
     struct ip_addr local = a->host.tuple.local;
-    tg_ns now = a->host.now;
+    tg_ns now = a->host.node.now;
     if (stack_used(a))
         return;
     host_close(&a->host);
@@ -94,10 +94,10 @@ void adapter_settle(struct adapter *a)
 void adapter_advance(struct adapter *a, tg_ns until)
 {
     stamps_await(a);
-    while (a->host.now < until) {
-        tg_ns next = timers_next(&a->host.wheel), deadline = waiters_deadline(a);
-        next = next > a->host.now ? next : a->host.now + TIMER_TICK;
-        next = deadline < next && deadline > a->host.now ? deadline : next;
+    while (a->host.node.now < until) {
+        tg_ns next = timers_next(&a->host.node.wheel), deadline = waiters_deadline(a);
+        next = next > a->host.node.now ? next : a->host.node.now + TIMER_TICK;
+        next = deadline < next && deadline > a->host.node.now ? deadline : next;
         checked(host_advance(&a->host, next < until ? next : until, false));
         waiters_wake(a);
         stamps_await(a);
@@ -108,7 +108,7 @@ static int entry_usleep(void *u, useconds_t us)
 {
     struct adapter *a = u;
     pthread_mutex_lock(&a->lock);
-    adapter_advance(a, a->host.now + us * TG_US);
+    adapter_advance(a, a->host.node.now + us * TG_US);
     pthread_mutex_unlock(&a->lock);
     return 0;
 }
@@ -121,9 +121,9 @@ static int entry_gettimeofday(void *u, struct timeval *time, struct timezone *zo
     unsigned due = a->stamps_due;
     stamp_taken(a);
     if (due == a->stamps_due)
-        adapter_advance(a, a->host.now + TG_US);
-    time->tv_sec = (time_t)(a->host.now / TG_S);
-    time->tv_usec = (suseconds_t)(a->host.now % TG_S / TG_US);
+        adapter_advance(a, a->host.node.now + TG_US);
+    time->tv_sec = (time_t)(a->host.node.now / TG_S);
+    time->tv_usec = (suseconds_t)(a->host.node.now % TG_S / TG_US);
     pthread_mutex_unlock(&a->lock);
     return 0;
 }
@@ -166,16 +166,16 @@ static int entry_netdev_receive(void *u, void *packet, size_t *n, long long *tim
 {
     struct adapter *a = u;
     pthread_mutex_lock(&a->lock);
-    tg_ns limit = a->host.now + ADAPTER_IDLE_MAX;
-    while (a->first == a->end && a->host.now < limit) {
-        tg_ns next = timers_next(&a->host.wheel);
+    tg_ns limit = a->host.node.now + ADAPTER_IDLE_MAX;
+    while (a->first == a->end && a->host.node.now < limit) {
+        tg_ns next = timers_next(&a->host.node.wheel);
         if (next == UINT64_MAX)
             break;
-        adapter_advance(a, next > a->host.now ? next : a->host.now + TIMER_TICK);
+        adapter_advance(a, next > a->host.node.now ? next : a->host.node.now + TIMER_TICK);
     }
     if (a->first == a->end) {
         *n = 0;
-        *time_us = (long long)(a->host.now / TG_US);
+        *time_us = (long long)(a->host.node.now / TG_US);
     } else {
         const struct adapter_packet *p = &a->packets[a->first++ % ADAPTER_PACKETS_MAX];
         *n = *n < p->len ? *n : p->len;

@@ -10,7 +10,7 @@ static bool waiter_due(struct adapter *a, const struct waiter *w)
     for (unsigned i = 0; i < w->count; i++)
         if (adapter_poll(a, w->fds[i].fd, w->fds[i].events))
             return true;
-    return a->host.now >= w->deadline;
+    return a->host.node.now >= w->deadline;
 }
 
 void waiters_wake(struct adapter *a)

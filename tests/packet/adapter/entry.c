@@ -120,7 +120,7 @@ static int entry_accept(void *u, int fd, struct sockaddr *address, socklen_t *le
         sleep_for(a, fd, POLLIN);
     if (made >= 0) {
         a->domains[made - SOCKS_FD_FIRST] = domain_of(a, fd);
-        if (tcp_get_info(a->host.tcp, sock_of(&a->socks, made)->h, &info) == TG_OK)
+        if (tcp_get_info(a->host.node.tcp, sock_of(&a->socks, made)->h, &info) == TG_OK)
             address_write(domain_of(a, fd), &info.tuple.remote, info.tuple.remote_port, address,
                           len);
     }

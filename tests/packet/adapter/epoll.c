@@ -11,7 +11,7 @@ short adapter_poll(struct adapter *a, int fd, short events)
 
 static tg_ns deadline_of(const struct adapter *a, int timeout_ms)
 {
-    return timeout_ms < 0 ? UINT64_MAX : a->host.now + (tg_ns)timeout_ms * TG_MS;
+    return timeout_ms < 0 ? UINT64_MAX : a->host.node.now + (tg_ns)timeout_ms * TG_MS;
 }
 
 int entry_poll(void *u, struct pollfd *fds, nfds_t count, int timeout_ms)
@@ -25,7 +25,7 @@ int entry_poll(void *u, struct pollfd *fds, nfds_t count, int timeout_ms)
             fds[i].revents = adapter_poll(a, fds[i].fd, fds[i].events);
             ready += fds[i].revents != 0;
         }
-        if (ready || a->host.now >= deadline) {
+        if (ready || a->host.node.now >= deadline) {
             pthread_mutex_unlock(&a->lock);
             return ready;
         }
@@ -119,7 +119,7 @@ int entry_epoll_wait(void *u, int epoll, struct epoll_event *events, int max, in
     const struct epoll_set *set = set_of(a, epoll);
     tg_ns deadline = deadline_of(a, timeout_ms);
     int n = 0;
-    while (set && (n = set_collect(a, set, events, max)) == 0 && a->host.now < deadline) {
+    while (set && (n = set_collect(a, set, events, max)) == 0 && a->host.node.now < deadline) {
         struct pollfd fds[SOCKS_MAX];
         unsigned count = 0;
         for (int i = 0; i < SOCKS_MAX; i++)
