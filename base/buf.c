@@ -16,6 +16,8 @@ void buf_pool_init(struct buf_pool *pool,
     pool->cached = 0;
     pool->in_use = 0;
     pool->exhausted = 0;
+    pool->available = NULL;
+    pool->total = 0;
 }
 
 struct buf *buf_alloc_slow(struct buf_pool *pool)

@@ -92,6 +92,10 @@ struct buf_pool {
     uint64_t in_use; /* taken minus given back by this worker; wraps, only the sum over the workers
                            says how many are out: for leak checks, governor */
     uint64_t exhausted; /* times buf_alloc found nothing */
+    /* Frames that could be handed out now, this cache's included. By the pool's worker only; a few loads. NULL: nobody
+     * can tell, and nobody feels that memory gets short. Both are set by whoever makes the pool. */
+    uint32_t (*available)(const struct buf_pool *pool);
+    uint32_t total; /* what `available` says when nobody holds any but the ports, at least */
     struct buf *cache[128];
 };
 

@@ -117,6 +117,15 @@
     X(tcp_full, "connections refused: connection table full")                                      \
     X(tcp_active_full, "segments and opens refused: no active part free")                          \
     X(tcp_sleeps, "idle connections that gave up their active part")                               \
+    X(tcp_pressure_tight, "times frames got short: windows shrink")                                \
+    X(tcp_pressure_cookies, "times frames got short: SYNs get cookies only")                       \
+    X(tcp_pressure_shed, "times frames got short: memory was shed")                                \
+    X(tcp_shed_pieces, "out-of-order segments dropped: memory short")                              \
+    X(tcp_shed_copied, "segments copied into a neighbour's frame: memory short")                   \
+    X(tcp_shed_orphans, "closed connections reset before their end: table full")                   \
+    X(tcp_shed_refused, "connections not accepted or opened: memory short")                        \
+    X(tcp_shed_connections, "connections reset that held most frames for longest: memory short")   \
+    X(tcp_shed_text, "segments dropped: only the reserve of frames was left")                      \
     X(tcp_bad_options, "segments dropped: malformed options")                                      \
     X(tcp_bad_segment, "segments dropped: illegal flags")                                          \
     X(tcp_out_of_window, "segments dropped: outside the window")                                   \

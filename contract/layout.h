@@ -69,6 +69,7 @@ struct region_worker {
     int32_t cpu;        /* where it is pinned, -1: nowhere; writer: worker at start */
     uint32_t alive;     /* 1 while the worker runs */
     uint64_t connections, requests_active; /* gauges; writer: worker */
+    uint64_t pressure; /* level of its memory governor, 0 calm .. 3 sheds; likewise */
     uint8_t
         command_ring[sizeof(struct ring) + REGION_COMMANDS * sizeof(struct command)] TG_CACHE_ALIGN;
     uint8_t event_ring[sizeof(struct ring) + REGION_EVENTS * sizeof(struct event)] TG_CACHE_ALIGN;

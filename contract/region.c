@@ -141,7 +141,7 @@ static void worker_reset(struct region *region, unsigned i)
     struct command command;
     w->alive = 0;
     w->cpu = -1;
-    w->connections = w->requests_active = 0;
+    w->connections = w->requests_active = w->pressure = 0;
     for (unsigned kind = 0; kind < TABLES_KINDS; kind++) {
         atomic_store(&w->applied[kind], 0);
         atomic_store(&w->oldest[kind], 0);

@@ -153,14 +153,15 @@ static json_t *worker_json(const struct control *c, unsigned index, tg_ns now)
     double age = beat && now > beat ? (double)(now - beat) / (double)TG_MS : 0;
     uint64_t requests = __atomic_load_n(&w->stats.value[TG_C_http_requests], __ATOMIC_RELAXED);
     uint64_t polls = __atomic_load_n(&w->stats.value[TG_C_worker_polls], __ATOMIC_RELAXED);
-    return json_pack("{s:i, s:i, s:b, s:o, s:f, s:I, s:I, s:I, s:I, s:o}", "worker", (int)index,
-                     "cpu", w->cpu, "alive", publish_worker_alive(c, index), "heartbeat_age_ms",
-                     beat ? json_real(age) : json_null(), "busy_share", c->busy_share[index],
-                     "polls", (json_int_t)polls, "connections",
-                     (json_int_t)__atomic_load_n(&w->connections, __ATOMIC_RELAXED),
-                     "requests_active",
-                     (json_int_t)__atomic_load_n(&w->requests_active, __ATOMIC_RELAXED), "requests",
-                     (json_int_t)requests, "applied", applied);
+    return json_pack(
+        "{s:i, s:i, s:b, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:o}", "worker", (int)index, "cpu",
+        w->cpu, "alive", publish_worker_alive(c, index), "heartbeat_age_ms",
+        beat ? json_real(age) : json_null(), "busy_share", c->busy_share[index], "polls",
+        (json_int_t)polls, "connections",
+        (json_int_t)__atomic_load_n(&w->connections, __ATOMIC_RELAXED), "requests_active",
+        (json_int_t)__atomic_load_n(&w->requests_active, __ATOMIC_RELAXED), "requests",
+        (json_int_t)requests, "pressure",
+        (json_int_t)__atomic_load_n(&w->pressure, __ATOMIC_RELAXED), "applied", applied);
 }
 
 void workers_get(struct call *call)

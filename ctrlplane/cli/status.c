@@ -96,6 +96,7 @@ enum exit_code command_workers(const struct client *client, int argc, char **arg
         {"CONNECTIONS", "connections", NULL},
         {"ACTIVE", "requests_active", NULL},
         {"REQUESTS", "requests", NULL},
+        {"PRESSURE", "pressure", NULL},
         {0},
     };
     return command_list(client, argc, argv, "/v1/workers", columns);

@@ -50,6 +50,23 @@ void io_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
     }
 }
 
+/* Others' caches are none of ours. rte_mempool_avail_count would add them, a cache line for each of 128 lcores. */
+static uint32_t io_available(const struct buf_pool *pool)
+{
+    const struct io_host *host = pool->arg;
+    struct rte_mempool *frames = host->frames;
+    const struct rte_mempool_cache *mine = rte_mempool_default_cache(frames, rte_lcore_id());
+    return rte_mempool_get_ops(frames->ops_index)->get_count(frames) + (mine ? mine->len : 0) +
+           pool->cached;
+}
+
+/* Frames when the queues of all ports have all that they may hold; an eighth at least. */
+static uint32_t io_frames_free(const struct io_host *host)
+{
+    unsigned held = RTE_MIN(host->frames_held, host->frames_count);
+    return RTE_MAX(host->frames_count - held, host->frames_count / 8);
+}
+
 static struct io_clock io_clock_read(void)
 {
     struct timespec t;
@@ -73,6 +90,8 @@ enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, 
     for (unsigned p = 0; p < host->port_count; p++)
         io->queue[p] = worker < host->ports[p].caps.queues ? (uint16_t)worker : IO_NO_QUEUE;
     buf_pool_init(&io->pool, io_refill, io_drain, host);
+    io->pool.available = io_available;
+    io->pool.total = io_frames_free(host);
     /* the default slack of 50 us would double the shortest sleep of an idle worker */
     (void)prctl(PR_SET_TIMERSLACK, 1000ul);
     *out = io;

@@ -24,6 +24,7 @@ struct io_host {
     unsigned workers, port_count, open_count;
     struct io_port ports[IO_PORTS_MAX];
     struct rte_mempool *frames; /* all workers': the ring in it is every buffer's way home */
+    unsigned frames_count, frames_held; /* made; of them what the queues of ports may hold */
     struct buf_pool home; /* what buf.pool points to: shares drain and arg with every worker's */
     bool idle_sleep;
     /* [to][from]: frames of buf.worker `to`; SPSC */

@@ -203,11 +203,11 @@ static struct rte_mempool *io_frames_make(unsigned n, bool hugepages)
 static enum tg_err io_frames_create(struct io_host *host, const struct io_config *config,
                                     char problem[256])
 {
-    host->frames = io_frames_make(config->workers * config->buffers, config->hugepages);
+    host->frames_count = config->workers * config->buffers;
+    host->frames = io_frames_make(host->frames_count, config->hugepages);
     if (!host->frames)
         return io_problem(problem, TG_NO_MEMORY, "no memory for %u frames of %zu bytes: %s",
-                          config->workers * config->buffers, IO_OBJECT_BYTES,
-                          rte_strerror(rte_errno));
+                          host->frames_count, IO_OBJECT_BYTES, rte_strerror(rte_errno));
     host->home = (struct buf_pool){.drain = io_drain, .arg = host};
     rte_mempool_obj_iter(host->frames, io_frame_init, host);
     return TG_OK;
@@ -331,6 +331,7 @@ static enum tg_err io_port_open(struct io_host *host, const struct io_config *co
         return io_problem(problem, TG_SYSTEM, "port %s does not %s: %s", device, step,
                           rte_strerror(-bad));
     port->in_use = true;
+    host->frames_held += port->caps.queues * (unsigned)(rx_descriptors + tx_descriptors);
     io_port_spread(port, info.reta_size);
     (void)rte_eth_promiscuous_enable(
         port->id); /* our addresses' multicast groups; wire checks MACs */

@@ -247,16 +247,24 @@ static void full_transmit_queue_drops_and_counts(void **state)
 static void pool_runs_dry_and_recovers(void **state)
 {
     struct buf_queue all = {0};
-    uint64_t exhausted = io_pool(io[1])->exhausted;
-    for (struct buf *b; (b = buf_alloc(io_pool(io[1])));)
+    const struct buf_pool *pool = io_pool(io[1]);
+    uint64_t exhausted = pool->exhausted;
+    uint32_t before = pool->available(pool);
+    for (struct buf *b; (b = buf_alloc(io_pool(io[1])));) {
         buf_queue_push(&all, b);
+        assert_int_equal(pool->available(pool), before - all.count);
+    }
     assert_true(all.count > 1000);
+    assert_int_equal(pool->available(pool), 0);
+    assert_true(pool->total >= 1024 && pool->total < 8192);
     assert_int_equal(io_pool(io[1])->exhausted, exhausted + 1);
     assert_true(stats[1].value[TG_C_io_pool_empty] > 0);
     uint32_t count = all.count;
     for (struct buf *b; (b = buf_queue_pop(&all));)
         buf_unref(io_pool(io[1]), b);
+    assert_int_equal(pool->available(pool), before);
     buf_pool_flush(io_pool(io[1]));
+    assert_int_equal(pool->available(pool), before);
     for (uint32_t i = 0; i < count; i++) {
         struct buf *b = buf_alloc(io_pool(io[1]));
         assert_non_null(b);

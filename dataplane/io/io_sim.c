@@ -69,6 +69,12 @@ static void io_sim_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
     }
 }
 
+static uint32_t io_sim_available(const struct buf_pool *pool)
+{
+    const struct io *io = pool->arg;
+    return io->home_count + io->fresh + pool->cached;
+}
+
 enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats, struct io **out)
 {
     struct io *io = calloc(1, sizeof *io);
@@ -84,6 +90,8 @@ enum tg_err io_sim_open(const struct io_sim_config *config, struct stats *stats,
     }
     buf_pool_init(&io->pool, io_sim_refill, io_sim_drain, io);
     io->fresh = config->buffers;
+    io->pool.available = io_sim_available;
+    io->pool.total = config->buffers;
     io->caps = (struct io_caps){
         .queues = 1,
         .mtu = config->mtu,

@@ -13,6 +13,17 @@
 #define IO_REPORT_EVERY (2 * TG_MS)
 #define IO_KERNEL_BATCH 32 /* frames that the kernel sends for one call (TX_BATCH_SIZE, xsk.c) */
 
+/* Frames of this worker when the rings of its sockets have all that they may hold; an eighth at least. */
+static uint32_t io_frames_free(const struct io_host *host, unsigned worker)
+{
+    uint32_t held = 0;
+    for (unsigned p = 0; p < host->port_count; p++)
+        if (worker < host->ports[p].caps.queues)
+            held += host->ports[p].sockets[worker].fill_missing + IO_DESCRIPTORS;
+    uint32_t left = held < host->buffers ? host->buffers - held : 0;
+    return left > host->buffers / 8 ? left : host->buffers / 8;
+}
+
 enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, struct io **out)
 {
     struct io *io = calloc(1, sizeof *io);
@@ -22,6 +33,8 @@ enum tg_err io_open(struct io_host *host, unsigned worker, struct stats *stats, 
     io->worker = worker;
     io->stats = stats;
     buf_pool_init(&io->pool, io_refill, io_drain, host);
+    io->pool.available = io_available;
+    io->pool.total = io_frames_free(host, worker);
     for (unsigned p = 0; p < host->port_count; p++) {
         io->queue[p] = worker < host->ports[p].caps.queues ? (uint16_t)worker : IO_NO_QUEUE;
         if (io->queue[p] != IO_NO_QUEUE)

@@ -39,7 +39,9 @@ static_assert(8 * IO_ADDRESSES_MAX <= IO_XDP_ADDRESSES, "few enough to find a se
 
 struct io_home {
     _Atomic(struct buf *) returned TG_CACHE_ALIGN; /* writers: all workers */
+    _Atomic uint32_t came;                         /* frames so far, modulo 2^32; likewise */
     struct buf *free TG_CACHE_ALIGN;               /* through link; writer: the home's worker */
+    uint32_t left;                                 /* frames so far; likewise */
 };
 
 /* One queue of a port; touched by its worker only, once that runs. */
@@ -122,6 +124,8 @@ static inline uint32_t io_frame_of(const struct io_host *host, const struct buf 
  * (arg: the host). */
 unsigned io_refill(struct buf_pool *pool, struct buf *out[], unsigned n);
 void io_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n);
+/* buf_pool.available of every worker. */
+uint32_t io_available(const struct buf_pool *pool);
 /* The port gives up its hold of frames that it never sent. */
 void io_port_releases(struct io_host *host, const struct xdp_desc descriptors[], unsigned n);
 /* Give the kernel free frames to receive into, as many as it lacks. */

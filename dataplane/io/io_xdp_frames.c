@@ -9,9 +9,11 @@ static struct io_home *io_home_of(struct io_host *host, uint32_t frame)
     return &host->homes[frame / host->buffers];
 }
 
-/* A list of frames of one home, linked, onto its `returned`. */
-static void io_home_push(struct io_home *home, struct buf *first, struct buf *last)
+/* A list of n frames of one home, linked, onto its `returned`. Counted first: a worker that takes them at once must not
+ * have given away more than ever came. */
+static void io_home_push(struct io_home *home, struct buf *first, struct buf *last, uint32_t n)
 {
+    atomic_fetch_add_explicit(&home->came, n, memory_order_relaxed);
     struct buf *head = atomic_load_explicit(&home->returned, memory_order_relaxed);
     do
         last->link = head;
@@ -25,9 +27,18 @@ static struct buf *io_home_pop(struct io_home *home)
     if (TG_UNLIKELY(!home->free))
         home->free = atomic_exchange_explicit(&home->returned, NULL, memory_order_acquire);
     struct buf *b = home->free;
-    if (b)
+    if (b) {
         home->free = b->link;
+        home->left++;
+    }
     return b;
+}
+
+uint32_t io_available(const struct buf_pool *pool)
+{
+    const struct io *io = tg_container_of(pool, struct io, pool);
+    const struct io_home *home = &io->host->homes[io->worker];
+    return atomic_load_explicit(&home->came, memory_order_relaxed) - home->left + pool->cached;
 }
 
 unsigned io_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
@@ -60,13 +71,15 @@ static bool io_hold_drop(struct io_host *host, uint32_t frame)
 struct io_homeward {
     struct io_home *home;
     struct buf *first, *last;
+    uint32_t count;
 };
 
 static void io_homeward_send(struct io_homeward *h)
 {
     if (h->first)
-        io_home_push(h->home, h->first, h->last);
+        io_home_push(h->home, h->first, h->last, h->count);
     h->first = NULL;
+    h->count = 0;
 }
 
 static void io_homeward_add(struct io_host *host, struct io_homeward *h, uint32_t frame)
@@ -81,6 +94,7 @@ static void io_homeward_add(struct io_host *host, struct io_homeward *h, uint32_
         h->last = b;
     b->link = h->first;
     h->first = b;
+    h->count++;
     h->home = home;
 }
 

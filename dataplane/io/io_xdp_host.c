@@ -53,6 +53,7 @@ static enum tg_err io_frames_create(struct io_host *host, char problem[256])
                                      .pool = &host->home,
                                      .link = home->free};
         home->free = &host->bufs[i];
+        home->came++;
     }
     return TG_OK;
 }

@@ -53,6 +53,19 @@ static inline void test_pool_drain_home(struct buf_pool *pool, struct buf *bufs[
     test_pool_drain(pool, bufs, n);
 }
 
+static inline uint32_t test_pool_available(const struct buf_pool *pool)
+{
+    const struct test_pool *t = pool->arg;
+    return t->outstanding < t->limit ? t->limit - t->outstanding : 0;
+}
+
+/* From now on so many frames are there, and the pool's user can ask how many are left. */
+static inline void test_pool_limit(struct test_pool *t, unsigned limit)
+{
+    t->limit = t->pool.total = limit;
+    t->pool.available = test_pool_available;
+}
+
 /* `limit` 0: no limit. The struct must not move afterwards. */
 static inline void test_pool_init(struct test_pool *t, unsigned limit)
 {

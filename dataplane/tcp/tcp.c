@@ -3,6 +3,7 @@
  * allocated is allocated in tcp_create.
  */
 #include "tcp/tcp_cookie.h"
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_half_open.h"
 #include <stdlib.h>
 
@@ -29,6 +30,11 @@ static void config_defaults(struct tcp_config *c)
     c->half_open_max = c->half_open_max ? c->half_open_max : c->connections_max;
     c->active_max = c->active_max ? c->active_max : c->connections_max;
     c->tso_bytes_max = u32_min(c->tso_bytes_max, TCP_TSO_BYTES_MAX);
+    c->pressure_tight = c->pressure_tight ? c->pressure_tight : 50;
+    c->pressure_cookies = c->pressure_cookies ? c->pressure_cookies : 75;
+    c->pressure_shed = c->pressure_shed ? c->pressure_shed : 88;
+    c->pressure_window = c->pressure_window ? c->pressure_window : 16384;
+    c->pressure_idle = c->pressure_idle ? c->pressure_idle : 10 * TG_S;
 }
 
 /* After the defaults. Half of the sequence space minus a margin is what window arithmetic bears (RFC 7323 s2.3). */
@@ -39,6 +45,8 @@ static bool config_valid(const struct tcp_config *c)
            c->receive_window_max <= 65535u << TCP_WSCALE_MAX && c->send_buffer_max < 1u << 30 &&
            c->receive_window_max >= 2048 && c->receive_window_initial >= 2048 && c->worker < 256 &&
            c->ooo_segments_max < 65535 && c->ecn <= TCP_ECN_OFF &&
+           c->pressure_tight <= c->pressure_cookies && c->pressure_cookies <= c->pressure_shed &&
+           c->pressure_shed <= 100 && c->pressure_window >= 2048 &&
            (c->mss_max == 0 || c->mss_max >= TCP_MSS_FLOOR) && c->retries < 255 &&
            c->syn_retries < 255 && tcp_profile_valid(c->profile);
 }
@@ -98,6 +106,7 @@ enum tg_err tcp_create(const struct tcp_config *config, struct net *net, struct 
     tcp_keepalive_init(tcp);
     prng_seed(&tcp->prng, config->seed);
     tcp_cookie_init(tcp);
+    tcp_governor_init(tcp);
     tcp->next_port = (uint16_t)prng_below(&tcp->prng, 16384);
     enum tg_err err = tcp_allocate(tcp);
     if (err != TG_OK) {
@@ -233,6 +242,8 @@ static void generation_next(struct tcp_pcb *pcb)
 struct tcp_pcb *tcp_pcb_new(struct tcp *tcp)
 {
     struct tcp_pcb *pcb = pool_take(&tcp->pcbs);
+    if (!pcb && tcp_governor_evict(tcp))
+        pcb = pool_take(&tcp->pcbs);
     if (!pcb) {
         stats_count(tcp->stats, TG_C_tcp_full);
         return NULL;
@@ -306,7 +317,7 @@ static void pcb_detach(struct tcp *tcp, struct tcp_pcb *pcb)
     pcb->snd_una = pcb->snd_nxt = pcb->snd_end;
 }
 
-static void receive_queue_free(struct tcp *tcp, struct tcp_pcb *pcb)
+void tcp_receive_queue_free(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     if (!pcb->act)
         return;
@@ -325,7 +336,7 @@ void tcp_pcb_disown(struct tcp *tcp, struct tcp_pcb *pcb)
         return;
     tcp_list_remove(tcp, TCP_L_READY, pcb);
     pcb->act->events = 0;
-    receive_queue_free(tcp, pcb);
+    tcp_receive_queue_free(tcp, pcb);
     tcp_queue_free(tcp, pcb->act->ooo_first);
     pcb->act->ooo_first = NULL;
     pcb->act->ooo_count = 0;
@@ -335,7 +346,7 @@ void tcp_pcb_free(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     pcb_detach(tcp, pcb);
     tcp_list_remove(tcp, TCP_L_READY, pcb);
-    receive_queue_free(tcp, pcb);
+    tcp_receive_queue_free(tcp, pcb);
     if (pcb->state != TCP_S_CLOSED)
         tcp_state_set(tcp, pcb, TCP_S_CLOSED);
     generation_next(pcb);
@@ -385,6 +396,10 @@ void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb)
         return;
     if (pcb->state != TCP_S_ESTABLISHED && pcb->state != TCP_S_CLOSE_WAIT)
         return;
+    if (!tcp_governor_spares(tcp)) { /* it would not get a frame: ask again by the clock */
+        tcp_deadline_set(tcp, pcb, TCP_D_REPAIR, tcp->now + TCP_REPAIR);
+        return;
+    }
     pcb->flags &= ~(uint32_t)TCP_F_WANT_WRITE;
     tcp_event_post(tcp, pcb, TCP_EV_WRITABLE);
 }
@@ -417,6 +432,11 @@ uint32_t tcp_connection_count(const struct tcp *tcp)
 uint32_t tcp_half_open_count(const struct tcp *tcp)
 {
     return tcp->syncache.live;
+}
+
+unsigned tcp_pressure(const struct tcp *tcp)
+{
+    return tcp->governor.level;
 }
 
 uint32_t tcp_time_wait_count(const struct tcp *tcp)

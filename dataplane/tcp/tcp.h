@@ -91,6 +91,12 @@ struct tcp_config {
     /* What every port that net routes to cuts into segments (TSO; io_caps); it fills in checksums as well. */
     uint32_t tso_bytes_max; /* payload of one frame; 0: one segment a frame */
     uint8_t tso_segments_max;
+    /* The memory governor's levels (tcp_governor.h): per cent of the pool's frames in use at which each begins; 0:
+     * 50, 75, 88. It ends when a twelfth of the pool more is free. */
+    uint8_t pressure_tight, pressure_cookies, pressure_shed;
+    uint32_t
+        pressure_window; /* bytes a connection may receive ahead of its reader meanwhile; 0: 16 KiB */
+    tg_ns pressure_idle; /* nobody is reset who has moved anything for so long; 0: 10 s */
     /* Choose the local port of an active open so that the answers reach this worker (steer knows how).
      * try_number counts from 0; returns 0 when no port is left. */
     uint16_t (*pick_port)(void *arg, const struct ip_tuple *tuple, unsigned try_number);
@@ -315,6 +321,7 @@ void tcp_abort(struct tcp *tcp, tcp_handle h);
 /* All states but TIME-WAIT and passive opens in SYN-RECEIVED. */
 uint32_t tcp_connection_count(const struct tcp *tcp);
 uint32_t tcp_half_open_count(const struct tcp *tcp); /* passive opens in SYN-RECEIVED */
+unsigned tcp_pressure(const struct tcp *tcp); /* level of the memory governor: 0 calm .. 3 sheds */
 uint32_t tcp_time_wait_count(const struct tcp *tcp);
 /* Walk every invariant (sequence order, timers, queues, counts); NULL when whole, else a static text
  * that names the broken one. Linear; tests and the simulator only. */

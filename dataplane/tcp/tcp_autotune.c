@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * How much a connection may receive ahead of its reader: dynamic right-sizing. The window starts small and grows
  * to what the reader has taken in a round-trip time, twice over, so that neither it nor a growing
- * sender ever waits for the window, and a slow reader never holds much memory. It does not shrink; a connection
- * that sleeps starts anew. Called by tcp_read (bytes consumed), tcp_reassembly (bytes arrived), tcp_emit.
+ * sender ever waits for the window, and a slow reader never holds much memory. It does not shrink but
+ * for the time in which memory is short (tcp_governor.h); a connection that sleeps starts anew. Called by tcp_read (bytes consumed), tcp_reassembly (bytes arrived), tcp_emit.
  */
 #include "tcp/tcp_internal.h"
 
@@ -14,7 +14,9 @@ uint32_t tcp_receive_space(const struct tcp *tcp, const struct tcp_pcb *pcb)
 {
     uint32_t space = pcb->act ? pcb->act->tune.space : 0;
     uint32_t cap = tcp_settings_of(tcp, pcb)->receive_window;
-    return u32_min(u32_max(space, tcp->config.receive_window_initial), cap);
+    if (TG_UNLIKELY(tcp->governor.level >= TCP_TIGHT))
+        cap = u32_min(cap, tcp->config.pressure_window);
+    return u32_min(space ? space : tcp->config.receive_window_initial, cap);
 }
 
 /* A receiver has no RTT of its own but the handshake's, which queues lengthen later. The time in which a whole
@@ -55,7 +57,7 @@ static void space_grow(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t taken)
         space += space * (taken - tune->most) / tune->most;
     space += SLACK_SEGMENTS * (uint64_t)pcb->rcv_mss;
     space = space < cap ? space : cap;
-    if (space <= tcp_receive_space(tcp, pcb))
+    if (space <= tcp_receive_space(tcp, pcb) || tcp->governor.level >= TCP_TIGHT)
         return;
     tune->space = (uint32_t)space;
     stats_count(tcp->stats, TG_C_tcp_windows_grown);

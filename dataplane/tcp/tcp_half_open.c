@@ -4,6 +4,7 @@
 #include "tcp/tcp_half_open.h"
 #include "tcp/tcp_cookie.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_owner.h"
 
 #define SWEEP_ENTRIES  4096u /* looked at in one go: 256 KiB */
@@ -14,6 +15,13 @@ static struct tcp_syn_entry *entry_at(const struct tcp *tcp, uint32_t number)
 {
     tg_assert(number < tcp_syncache_size(&tcp->syncache));
     return &tcp->syncache.entries[number];
+}
+
+/* The window that our SYN-ACK has told. */
+static uint32_t entry_window(const struct tcp *tcp, const struct tcp_syn_entry *e)
+{
+    uint32_t window = tcp_syn_window(tcp, 0);
+    return e->flags & TCP_SYN_SMALL ? u32_min(window, tcp->config.pressure_window) : window;
 }
 
 /* --- answers ----------------------------------------------------------------------------------------- */
@@ -43,7 +51,7 @@ static bool syn_ack_send(struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns n
         .seq = e->iss,
         .ack = e->irs + 1,
         .flags = TCP_SYN | TCP_ACK | (e->flags & TCP_SYN_ECN ? TCP_ECE : 0),
-        .window = tcp_syn_window(tcp, 0),
+        .window = (uint16_t)entry_window(tcp, e),
         .options = &options,
     };
     return tcp_emit_stateless(tcp, &answer, now);
@@ -73,7 +81,7 @@ static void ack_send(struct tcp *tcp, struct tcp_syn_entry *e, bool challenge, t
     struct tcp_options options = {0};
     options_fill(e, &options, now);
     unsigned scale = e->flags & TCP_SYN_WSCALE ? tcp->rcv_scale : 0;
-    uint32_t window = tcp_syn_window(tcp, 0) + (1u << scale) - 1; /* rounded up: the edge stays */
+    uint32_t window = entry_window(tcp, e) + (1u << scale) - 1; /* rounded up: the edge stays */
     const struct tcp_stateless answer = {
         .tuple = &e->tuple,
         .seq = e->iss + 1,
@@ -206,7 +214,7 @@ static void syn_take(const struct tcp *tcp, struct tcp_syn_entry *e, const struc
 bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tcp_floor *floor)
 {
     struct tcp_syncache *c = &tcp->syncache;
-    if (c->live >= tcp->config.half_open_max)
+    if (tcp_governor_cookies_only(tcp, rx->now) || c->live >= tcp->config.half_open_max)
         return false;
     struct tcp_syn_entry *e = tcp_syncache_insert(c, &rx->tuple, rx->hash);
     if (!e)
@@ -217,6 +225,8 @@ bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tc
     e->ts_offset = numbers.ts_offset;
     if (numbers.owner)
         e->flags |= TCP_SYN_OWNER;
+    if (tcp->governor.level >= TCP_TIGHT)
+        e->flags |= TCP_SYN_SMALL;
     syn_take(tcp, e, rx);
     syn_ack_first(tcp, e, rx->now);
     clock_start(tcp, e, rx->now);
@@ -243,7 +253,7 @@ static bool timestamps_check(struct tcp *tcp, struct tcp_syn_entry *e, const str
 static bool sequence_check(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
 {
     uint32_t len = rx->bytes + (rx->flags & TCP_FIN ? 1 : 0);
-    uint32_t window = tcp_syn_window(tcp, 0);
+    uint32_t window = entry_window(tcp, e);
     uint32_t first = rx->seq - (e->irs + 1), last = first + len - 1;
     if (first < window || (len && last < window))
         return true;
@@ -273,6 +283,7 @@ static struct tcp_pcb *complete(struct tcp *tcp, struct tcp_syn_entry *e, const 
         .ts_offset = e->ts_offset,
         .ts_recent = e->ts_recent,
         .syn_window = e->window,
+        .small = e->flags & TCP_SYN_SMALL,
         .syn_ns = rx->now - tcp_syn_age(e, rx->now),
         .retries = e->retries,
         .sampled = !(e->flags & TCP_SYN_AGAIN),

@@ -13,7 +13,7 @@ enum tg_err tcp_half_open_init(struct tcp *tcp);
 void tcp_half_open_destroy(struct tcp *tcp);
 
 /* A SYN for a listener: keep it and answer. False, and nothing done: its bucket is full, or half_open_max
- * is reached. floor as in tcp_open_passive. */
+ * is reached, or memory is short. floor as in tcp_open_passive. */
 struct tcp_floor;
 bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tcp_floor *floor);
 
@@ -32,6 +32,7 @@ struct tcp_proof {
     tg_ns syn_ns;        /* when our SYN-ACK left; not known: now */
     uint8_t retries;
     bool sampled; /* syn_ns is a sample of the round trip */
+    bool small;   /* our SYN-ACK told the small window */
     bool owner;   /* timestamps and ISN are an owner's cookie */
     struct owner_syn syn;
 };

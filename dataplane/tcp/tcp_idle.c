@@ -5,6 +5,7 @@
  * of the awake like a clock's hand, and takes one that is idle and was so at the last visit, too. Called by
  * whoever meets a connection that sleeps: tcp_in, tcp_write, tcp_close.
  */
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_pmtu.h"
 
 #define SEARCH_STEPS 64u /* connections that one search looks at */
@@ -81,6 +82,7 @@ struct tcp_active *tcp_active_take(struct tcp *tcp, struct tcp_pcb *pcb)
     struct tcp_active *act = pool_take(&tcp->actives);
     if (!act) {
         stats_count(tcp->stats, TG_C_tcp_active_full);
+        tcp_governor_starved(tcp);
         return NULL;
     }
     memset(act, 0, sizeof *act);

@@ -4,6 +4,7 @@
  */
 #include "tcp/tcp_cookie.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_half_open.h"
 
 /* --- answers --------------------------------------------------------------------------------------- */
@@ -435,6 +436,7 @@ static void slice_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns 
 void tcp_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now)
 {
     tcp->now = now;
+    tcp_governor_look(tcp, n, now);
     for (unsigned at = 0; at < n; at += TG_BURST)
         slice_input(tcp, burst + at, n - at < TG_BURST ? n - at : TG_BURST, now);
 }

@@ -16,6 +16,7 @@
  *   tcp_tso        rows of new segments as one frame
  *   tcp_pace       when the next segment of a window is due
  *   tcp_idle       connections asleep and awake
+ *   tcp_governor   what is done when memory gets short
  *   tcp_timer      deadlines of a connection behind its one wheel timer
  *   tcp_keepalive  silent peers: keepalive, user timeout
  *   tcp_settings   the knobs of connections, shared by those that have the same
@@ -76,6 +77,18 @@ struct tcp_settings {
 static_assert(sizeof(struct tcp_settings) == 32, "compared as bytes: no padding");
 #define TCP_SETTINGS_MAX 256
 
+/* Levels of the memory governor, and what it knows (tcp_governor.c). Frames. */
+enum tcp_pressure { TCP_CALM, TCP_TIGHT, TCP_COOKIES, TCP_SHED, TCP_LEVELS };
+struct tcp_governor {
+    uint8_t level; /* enum tcp_pressure, as last sampled */
+    uint8_t looks; /* left until the next sample, at the latest */
+    int32_t spare; /* free above the reserve at the last sample, less what we have taken since */
+    int32_t spare_calm;          /* at or below: sample anew */
+    uint32_t reserve;            /* never held for long */
+    uint32_t begins[TCP_LEVELS]; /* a level begins when no more than so many are free */
+    tg_ns starved_until;         /* nobody could sleep when an active part was wanted */
+};
+
 struct tcp {
     struct tcp_config config; /* defaults filled in */
     struct tcp_owner owner;
@@ -96,6 +109,7 @@ struct tcp {
         uint32_t first, last;
     } lists[TCP_L_KINDS];
     struct tcp_tw_ring tw;
+    struct tcp_governor governor;
     struct tcp_syncache syncache; /* passive opens in SYN-RECEIVED */
     struct tcp_listener listeners[TCP_LISTENERS_MAX];
     unsigned listener_count;
@@ -237,6 +251,8 @@ static inline bool tcp_pcb_matches(const struct tcp_pcb *pcb, const struct ip_tu
     return !tcp_has(pcb, TCP_F_DETACHED) && tcp_tuple_equal(&pcb->tuple, tuple);
 }
 void tcp_queue_free(struct tcp *tcp, struct buf *first);
+/* What waits to be read is dropped, as if it had been; pcb may be asleep. */
+void tcp_receive_queue_free(struct tcp *tcp, struct tcp_pcb *pcb);
 /* The user has closed: its handle dies, what it has not read is dropped, the connection goes on. */
 void tcp_pcb_disown(struct tcp *tcp, struct tcp_pcb *pcb);
 /* End a reservation that was not committed. */
@@ -387,6 +403,8 @@ void tcp_text_arrived(struct tcp *tcp, struct tcp_pcb *pcb, uint32_t bytes, bool
 void tcp_receive_append(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
 /* Keep a piece that came early (b->seq .. b->seq_end set, trimmed to payload); takes it. */
 void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b);
+/* Forget all early pieces: the peer sends them again. */
+void tcp_ooo_drop(struct tcp *tcp, struct tcp_pcb *pcb);
 /* Move what has become in order to the receive queue. */
 void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb);
 /* A piece came early at seq: its block is the next ACK's first. */

@@ -162,7 +162,7 @@ static void half_open_limit_holds(void **state)
     trace_end(t);
 }
 
-/* Only the ACK needs a connection; without one it is dropped, and the handshake goes on. */
+/* With every connection taken SYNs get cookies (tcp_governor.h); an ACK that finds none is dropped and may come again. */
 static void connection_limit_holds(void **state)
 {
     struct tcp_config c = node_config();
@@ -180,14 +180,14 @@ static void connection_limit_holds(void **state)
         first = i == 0 ? t->h : first;
     }
     assert_int_equal(count(t, TG_C_tcp_full), 2);
-    assert_int_equal(tcp_half_open_count(t->node.tcp), 2);
+    assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 2);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), 0);
     tcp_handle h = 1;
     assert_int_equal(tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 0, t->node.now, &h),
                      TG_FULL);
     assert_int_equal(h, TCP_NONE);
     tcp_abort(t->node.tcp, first);
-    trace_advance(t, 1100 * TG_MS); /* the SYN-ACK again, and the client's ACK */
-    assert_int_equal(trace_skip(t), 1 + 2);
+    trace_skip(t);
     IN(t, .flags = A, .seq = 1, .ack = 1);
     node_expect_event(&t->node, TCP_EV_ACCEPTED);
     trace_end(t);

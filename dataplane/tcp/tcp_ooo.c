@@ -90,6 +90,13 @@ void tcp_ooo_insert(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b)
     pcb->act->ooo_count++;
 }
 
+void tcp_ooo_drop(struct tcp *tcp, struct tcp_pcb *pcb)
+{
+    tcp_queue_free(tcp, pcb->act->ooo_first);
+    pcb->act->ooo_first = NULL;
+    pcb->act->ooo_count = 0;
+}
+
 void tcp_ooo_drain(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     struct buf *b;

@@ -5,6 +5,7 @@
  */
 #include "tcp/tcp_cookie.h"
 #include "tcp/tcp_ecn.h"
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_half_open.h"
 #include "tcp/tcp_owner.h"
 
@@ -186,7 +187,12 @@ static void proof_numbers_take(struct tcp *tcp, struct tcp_pcb *pcb, const struc
     pcb->ts_offset = p->ts_offset;
     pcb->act->irs = p->irs;
     pcb->rcv_nxt = pcb->rcv_acked = pcb->rcv_read = p->irs + 1;
-    pcb->rcv_adv = pcb->rcv_nxt + tcp_syn_window(tcp, 0);
+    uint32_t window = tcp_syn_window(tcp, 0);
+    if (p->small) {
+        window = u32_min(window, tcp->config.pressure_window);
+        pcb->act->tune.space = tcp->config.pressure_window;
+    }
+    pcb->rcv_adv = pcb->rcv_nxt + window;
     pcb->syn_ns = p->syn_ns;
     pcb->act->retries = p->retries;
 }
@@ -227,7 +233,7 @@ struct tcp_pcb *tcp_open_proven(struct tcp *tcp, const struct tcp_rx *rx,
                                 const struct tcp_proof *proof)
 {
     const struct tcp_listener *listener = tcp_listener_find(tcp, rx->tuple.local_port);
-    struct tcp_pcb *pcb = tcp_pcb_new(tcp);
+    struct tcp_pcb *pcb = tcp_governor_accepts(tcp) ? tcp_pcb_new(tcp) : NULL;
     if (!pcb)
         return NULL;
     pcb->tuple = rx->tuple;
@@ -307,7 +313,7 @@ enum tg_err tcp_connect(struct tcp *tcp, const struct ip_addr *local, const stru
     enum tg_err err = connect_tuple(tcp, local, remote, remote_port, &tuple);
     if (err != TG_OK)
         return err;
-    if (!port_choose(tcp, &tuple, &hash))
+    if (!tcp_governor_connects(tcp) || !port_choose(tcp, &tuple, &hash))
         return TG_FULL;
     struct tcp_pcb *pcb = tcp_pcb_new(tcp);
     if (!pcb)

@@ -3,6 +3,7 @@
  * lost segments first, then new ones as both windows allow, ACKs merged with them, else one ACK. Called
  * by the worker once a turn (again while it returns true).
  */
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_pace.h"
 #include "tcp/tcp_pmtu.h"
 
@@ -93,7 +94,6 @@ static void idle_restart(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         pcb->act->cwnd = initial;
         pcb->congestion->idle(pcb);
     }
-    pcb->act->sent_ns = now;
 }
 
 static enum stop resend_next(struct tcp *tcp, struct tcp_pcb *pcb, struct buf *b, tg_ns now)
@@ -343,8 +343,10 @@ static unsigned pcb_output(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantu
         tcp_event_writable(tcp, pcb);
     }
     tcp_user_timeout_arrange(tcp, pcb, now);
-    if (stop == STOP_STARVED) /* an empty pool wedges nobody: come back by the clock */
+    if (stop == STOP_STARVED) { /* an empty pool wedges nobody: come back by the clock */
         tcp_deadline_set(tcp, pcb, TCP_D_REPAIR, now + TCP_REPAIR);
+        tcp_governor_dry(tcp);
+    }
     *more = stop == STOP_QUANTUM;
     return sent;
 }
@@ -352,6 +354,7 @@ static unsigned pcb_output(struct tcp *tcp, struct tcp_pcb *pcb, unsigned quantu
 bool tcp_output(struct tcp *tcp, tg_ns now)
 {
     tcp->now = now;
+    tcp_governor_look(tcp, 0, now);
     unsigned budget = TCP_OUTPUT_BUDGET;
     uint32_t last = tcp->lists[TCP_L_DIRTY].last; /* one pass: who is dirty now */
     struct tcp_pcb *pcb;

@@ -3,7 +3,7 @@
  * and eighth), and the choice between an ACK now and one later. Called by tcp_in. Early pieces are
  * tcp_ooo.c's.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_governor.h"
 
 /* Backlog in frames from which on even large payloads are copied into the last frame's free room: two
  * neighbours then hold at least one frame's worth of bytes (SegmentSmack, CVE-2018-5390). */
@@ -178,6 +178,18 @@ static void text_early(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
     tcp_mark_dirty(tcp, pcb);
 }
 
+/* Only the reserve of frames is left, and this one would be held. Its bytes may be copied behind others; a reader that
+ * keeps up holds none; all else the peer sends again. */
+static bool memory_refuses(struct tcp *tcp, const struct tcp_pcb *pcb, const struct tcp_rx *rx)
+{
+    if (rx->bytes == 0 || tcp_governor_spares(tcp))
+        return false;
+    if (rx->seq == pcb->rcv_nxt && (!pcb->act->rcv_first || append_by_copy(tcp, pcb, rx->b)))
+        return false;
+    stats_count(tcp->stats, TG_C_tcp_shed_text);
+    return true;
+}
+
 /* Data for a user that has closed: nobody will read it, so the peer is told at once (RFC 9293 s3.10.4
  * and RFC 2525 s2.17). */
 static bool orphan_refuses(struct tcp *tcp, struct tcp_pcb *pcb, const struct tcp_rx *rx)
@@ -200,7 +212,7 @@ void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         stats_count(tcp->stats, TG_C_tcp_bad_segment);
         return;
     }
-    if (orphan_refuses(tcp, pcb, rx))
+    if (orphan_refuses(tcp, pcb, rx) || memory_refuses(tcp, pcb, rx))
         return;
     if (rx->bytes && rx->seq == pcb->rcv_nxt)
         text_in_order(tcp, pcb, rx);

@@ -24,6 +24,7 @@ enum tcp_syn_flag {
     TCP_SYN_WSCALE = 1u << 3,
     TCP_SYN_OWNER = 1u << 4,  /* timestamps and ISN are an owner's cookie */
     TCP_SYN_AGAIN = 1u << 5,  /* the SYN-ACK was sent more than once: no sample of the round trip */
+    TCP_SYN_SMALL = 1u << 6,  /* the SYN-ACK told the window of times when memory is short */
     TCP_SYN_UNSENT = 1u << 7, /* there was no frame for the first one */
     TCP_SYN_ECN = 1u << 8,
 };

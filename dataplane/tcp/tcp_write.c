@@ -2,7 +2,7 @@
  * The user writes: reserve and commit, copy, or queue a frame as it is. Called by the user between
  * tcp_input and tcp_output; changes the send queue only, tcp_out sends.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_governor.h"
 
 static bool pcb_may_write(const struct tcp_pcb *pcb)
 {
@@ -80,7 +80,7 @@ enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_r
     if (len >= min && len > 0) {
         pcb->act->reserved = pcb->act->snd_last;
     } else {
-        pcb->act->reserved = buf_alloc(tcp->pool);
+        pcb->act->reserved = tcp_governor_alloc(tcp);
         if (!pcb->act->reserved) {
             writer_starved(tcp, pcb);
             return TG_NO_MEMORY;
@@ -118,7 +118,7 @@ static size_t write_piece(struct tcp *tcp, struct tcp_pcb *pcb, struct span byte
     uint32_t room = tail_room(tcp, pcb);
     struct buf *b = pcb->act->snd_last;
     if (!room) {
-        b = buf_alloc(tcp->pool);
+        b = tcp_governor_alloc(tcp);
         if (!b)
             return 0;
         room = u32_min(buf_tailroom(b), pcb->mss);
@@ -174,7 +174,7 @@ static bool frame_copy(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b
     for (const struct buf *piece = b; piece; piece = piece->next) {
         for (uint32_t at = 0, n; at < piece->len; at += n) {
             if (!fresh.last || fresh.last->len >= pcb->mss || !buf_tailroom(fresh.last)) {
-                struct buf *next = buf_alloc(tcp->pool);
+                struct buf *next = tcp_governor_alloc(tcp);
                 if (!next) {
                     tcp_queue_free(tcp, fresh.first);
                     return false;

@@ -163,5 +163,6 @@ void worker_report(struct worker *w, tg_ns now)
     proxy_get_gauges(w->proxy, &gauges);
     w->slot->connections = tcp_connection_count(w->tcp);
     w->slot->requests_active = gauges.requests;
+    w->slot->pressure = tcp_pressure(w->tcp);
     atomic_store_explicit(&w->slot->heartbeat_ns, now, memory_order_relaxed);
 }
