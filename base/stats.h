@@ -18,6 +18,7 @@
     X(io_tx_packets, "frames sent")                                                                \
     X(io_tx_bytes, "bytes sent")                                                                   \
     X(io_tx_full, "frames dropped: transmit queue full")                                           \
+    X(io_tx_refused, "frames dropped: the port's driver refuses them")                             \
     X(io_tx_tso_frames, "super-segments given to a port")                                          \
     X(io_tx_tso_segments, "segments that ports made of them")                                      \
     X(io_tx_linearised, "chains copied because the port sends no chains")                          \

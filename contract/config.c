@@ -297,6 +297,7 @@ static enum tg_err config_read_scalars(const struct reader *r, const config_sett
         {"hugepages", KEY_BOOL, 0, 0, &c->hugepages},
         {"buffers", KEY_UNSIGNED, 1024, 1048576, &c->buffers},
         {"idle_sleep", KEY_BOOL, 0, 0, &c->idle_sleep},
+        {"tso", KEY_BOOL, 0, 0, &c->tso},
     };
     const struct key node[] = {
         {"name", KEY_TEXT, 1, sizeof c->node_name - 1, c->node_name},
@@ -399,6 +400,7 @@ static void config_defaults(struct config *c)
         .workers = 2,
         .hugepages = true,
         .idle_sleep = true,
+        .tso = true,
         .buffers = 16384,
         .connections = 16384,
         .requests = 4096,

@@ -50,6 +50,7 @@ struct config {
     int cpus[TG_WORKERS_MAX];
     unsigned cpu_count;
     bool hugepages, idle_sleep;
+    bool tso; /* ports that can cut segments out of larger ones do */
     unsigned buffers;
     char eal_args[CONFIG_EAL_ARGS][CONFIG_TEXT];
     unsigned eal_arg_count;

@@ -80,7 +80,10 @@ static void example_shows_the_defaults(void **state)
     assert_int_equal(config.early_data, from_example.early_data);
     assert_string_equal(config.audit, from_example.audit);
     assert_int_equal(config.apply_timeout_ms, from_example.apply_timeout_ms);
-    assert_true(config.hugepages && config.idle_sleep);
+    assert_true(config.hugepages && config.idle_sleep && config.tso);
+    assert_true(from_example.tso);
+    assert_int_equal(load_text(PORT "tso = false;\n"), TG_OK);
+    assert_false(config.tso);
 }
 
 static void fleet_is_read(void **state)

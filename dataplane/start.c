@@ -284,6 +284,7 @@ void start_worker_config(const struct config *config, unsigned index,
         .send_buffer_max = config->send_buffer,
         .unsent_low = config->send_buffer / 4,
         .ooo_segments_max = 512,
+        .tso_bytes_max = config->tso ? UINT32_MAX : 0,
     };
     out->proxy = (struct proxy_config){
         .clients_max = config->connections / 2,

@@ -190,8 +190,27 @@ static unsigned io_rx_handed_over(struct io *io, struct buf *burst[], unsigned n
     return got;
 }
 
+/* Cards that cut super-segments want their headers made ready by their own driver (rte_ethdev.h, rte_eth_tx_prepare).
+ * Frames that it refuses go; returns how many are left. */
+static uint16_t io_prepare(struct io *io, unsigned port, struct rte_mbuf *mbufs[], uint16_t n)
+{
+    uint16_t id = io->host->ports[port].id, queue = io->queue[port], ready = 0;
+    while (ready < n) {
+        ready = (uint16_t)(ready + rte_eth_tx_prepare(id, queue, mbufs + ready, n - ready));
+        if (ready == n)
+            break;
+        stats_count(io->stats, TG_C_io_tx_refused);
+        rte_pktmbuf_free(mbufs[ready]);
+        n--;
+        memmove(mbufs + ready, mbufs + ready + 1, (n - ready) * sizeof mbufs[0]);
+    }
+    return n;
+}
+
 static void io_transmit(struct io *io, unsigned port, struct rte_mbuf *mbufs[], uint16_t n)
 {
+    if (io->host->ports[port].caps.tso_bytes_max)
+        n = io_prepare(io, port, mbufs, n);
     uint16_t sent = rte_eth_tx_burst(io->host->ports[port].id, io->queue[port], mbufs, n);
     if (TG_UNLIKELY(sent < n)) {
         stats_add(io->stats, TG_C_io_tx_full, (uint64_t)(n - sent));
@@ -280,6 +299,33 @@ static void io_ask_offloads(struct rte_mbuf *m, const struct buf *b)
         m->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
     if (b->flags & BUF_TX_L4_CSUM)
         m->ol_flags |= b->ip_proto == PROTO_TCP ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
+    if (b->segments) {
+        m->l4_len = (uint8_t)(b->len - b->l4);
+        m->tso_segsz = b->super.segment_bytes;
+        m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+    }
+}
+
+/* Somebody keeps the piece (retransmission): the port's hold is a second one. */
+static void io_share_with_port(struct buf *piece)
+{
+    piece->flags |= BUF_PORT_HOLDS;
+    rte_mbuf_refcnt_update(io_mbuf_of(piece), 1);
+}
+
+/* The pieces of a super-segment are given one by one: each may have another holder, who must not find it chained. */
+static void io_untie(struct buf *b)
+{
+    for (struct buf *piece = b->next, *next; piece; piece = next) {
+        next = piece->next;
+        piece->next = NULL;
+        if (piece->refs > 1) {
+            io_share_with_port(piece);
+            piece->refs--;
+        }
+    }
+    b->next = NULL;
+    b->segments = 0;
 }
 
 /* Give one software reference of b to the port: its mbuf, described for sending. */
@@ -294,10 +340,8 @@ static struct rte_mbuf *io_mbuf_for_tx(struct buf *b)
         m->data_len = p->len;
         m->next = p->next ? io_mbuf_of(p->next) : NULL;
         bytes += p->len;
-        if (b->refs > 1) { /* somebody keeps it (retransmission): the port's hold is a second one */
-            p->flags |= BUF_PORT_HOLDS;
-            rte_mbuf_refcnt_update(m, 1);
-        }
+        if (b->refs > 1)
+            io_share_with_port(p);
     }
     first->pkt_len = bytes;
     first->nb_segs = pieces;
@@ -339,6 +383,11 @@ unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
             continue;
         struct io_tx_batch *batch = &io->tx[port];
         struct rte_mbuf *m = io_mbuf_for_tx(b);
+        if (b->segments) {
+            stats_count(io->stats, TG_C_io_tx_tso_frames);
+            stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
+            io_untie(b);
+        }
         stats_count(io->stats, TG_C_io_tx_packets);
         stats_add(io->stats, TG_C_io_tx_bytes, m->pkt_len);
         batch->mbufs[batch->count++] = m;

@@ -4,7 +4,8 @@ millisecond. "Own side": only our stack's cycles count, the peer is a generator 
 stacks on one core, wire included, MTU 1500 (tcp_pair), beside Linux with both ends in one process over loopback, MTU
 65536, by its processor time (tcp_peer). Where Linux cannot do the same, the peer column holds the goal or our own other
 figure. tcp.recovery_*: one sender through 100 Mbit/s, 50 ms and a queue of 50 ms (tcp_recovery), ours in virtual time,
-Linux with CUBIC in real time through the same path to the same receiver."""
+Linux with CUBIC in real time through the same path to the same receiver. tcp.bulk_tso: a sender's own side whose port
+cuts super-segments, beside the same one whose port does not (tcp_tso)."""
 import json
 import os
 import platform
@@ -71,6 +72,17 @@ def recovery(rows):
     rows.add("tcp.recovery_overtaken_5pct", overtaken["mbit"], "Mbit/s", "the link", "payload", LINK, False)
 
 
+def segmentation(rows):
+    """The sending side with a port that cuts super-segments, beside itself without, in turn."""
+    runs = [program("tcp_tso", 1, SECONDS, CPU) for _ in range(ROUNDS)]
+    with_tso, without = (median([r[way]["gbit"] for r in runs]) for way in ("with", "without"))
+    cycles = [[median([r[way]["cycles"][stage] for r in runs]) for stage in ("tcp_out", "io")]
+              for way in ("with", "without")]
+    say(f"  super-segments of {median([r['with']['row'] for r in runs]):.1f} segments: {1000 / with_tso:.1f} ms of a core "
+        f"a Gbit, {1000 / without:.1f} without; cycles a segment in tcp_out and io {cycles[0]}, {cycles[1]}")
+    rows.add("tcp.bulk_tso", with_tso, "Gbit/s own side", "ours", "without TSO", without, False)
+
+
 def run(rows):
     say(f"tcp: {ROUNDS} rounds")
     rounds = []
@@ -96,5 +108,6 @@ def run(rows):
     if any(r["flood"]["frames_kept"] > 0 for r in rounds):
         raise SystemExit("bench: the flood holds frames")
     rows.add("tcp.synflood_goodput", kept, f"% at {FLOOD // 1000}K SYN/s", "goal", "issue 5", 90, False)
+    segmentation(rows)
     crowd(rows, value["exchange"])
     recovery(rows)
