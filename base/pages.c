@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * See pages.h. Called by pool_init and flow_table_init.
+ * See pages.h. Called by pool_init, flow_table_init and the AF_XDP back end.
  */
 #include "base/pages.h"
 #include "base/types.h"
@@ -7,17 +7,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define PAGE      ((size_t)4096)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 void *pages_create(size_t bytes)
 {
-    bool large = bytes >= 2 * HUGE_PAGE;
-    size_t unit = large ? HUGE_PAGE : TG_CACHE_LINE;
-    bytes = (bytes + unit - 1) / unit * unit;
-    void *p = aligned_alloc(unit, bytes);
-    if (!p)
+    bool huge = bytes >= HUGE_PAGE;
+    void *p;
+    if (posix_memalign(&p, huge ? HUGE_PAGE : bytes >= PAGE ? PAGE : TG_CACHE_LINE, bytes) != 0)
         return NULL;
-    if (large) /* a wish: without huge pages everything works, slower */
+    if (huge) /* a wish: without huge pages everything works, slower */
         (void)madvise(p, bytes, MADV_HUGEPAGE);
     memset(p, 0, bytes);
     return p;

@@ -3,12 +3,12 @@
  * Called once by main, before threads. Every failure becomes one sentence.
  */
 #include "base/log.h"
+#include "base/pages.h"
 #include "io/io_xdp.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,11 +35,9 @@ static size_t io_area_bytes(const struct io_host *host)
 static enum tg_err io_frames_create(struct io_host *host, char problem[256])
 {
     uint32_t count = host->workers * host->buffers;
-    void *area = mmap(NULL, io_area_bytes(host), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    host->area = area == MAP_FAILED ? NULL : area;
-    host->bufs = aligned_alloc(TG_CACHE_LINE, count * sizeof *host->bufs);
-    host->holds = calloc(count, sizeof *host->holds);
+    host->area = pages_create(io_area_bytes(host));
+    host->bufs = pages_create(count * sizeof *host->bufs);
+    host->holds = pages_create(count * sizeof *host->holds);
     if (!host->area || !host->bufs || !host->holds)
         return io_problem(problem, TG_NO_MEMORY,
                           "no memory for %u frames of %u bytes: lower buffers", count,
@@ -266,7 +264,6 @@ void io_host_close(struct io_host *host)
             free(host->outgoing[p][w]);
     free(host->bufs);
     free(host->holds);
-    if (host->area)
-        (void)munmap(host->area, io_area_bytes(host));
+    free(host->area);
     free(host);
 }

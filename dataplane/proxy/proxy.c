@@ -212,6 +212,21 @@ static void step_one(struct proxy *p)
     }
 }
 
+/* The clock is read between two steps only: most turns end with their first or second. */
+static void run_steps(struct proxy *p, const struct proxy_budget *budget)
+{
+    if (!p->run.first)
+        return;
+    tg_ns start = budget->clock ? budget->clock(budget->clock_arg) : p->now;
+    for (unsigned steps = 0; steps < budget->steps_max; steps++) {
+        step_one(p);
+        if (!p->run.first)
+            return;
+        if (budget->clock && budget->clock(budget->clock_arg) - start >= budget->time)
+            return;
+    }
+}
+
 bool proxy_run(struct proxy *p, tg_ns now, int64_t wall_offset_ns,
                const struct proxy_budget *budget)
 {
@@ -221,12 +236,7 @@ bool proxy_run(struct proxy *p, tg_ns now, int64_t wall_offset_ns,
         run_queue_push(p, p->deferred.first);
     events_take(p);
     keyless_turn(p);
-    tg_ns start = budget->clock ? budget->clock(budget->clock_arg) : now;
-    for (unsigned steps = 0; p->run.first && steps < budget->steps_max; steps++) {
-        step_one(p);
-        if (budget->clock && budget->clock(budget->clock_arg) - start >= budget->time)
-            break;
-    }
+    run_steps(p, budget);
     keyless_flush(p);
     return p->run.count + p->deferred.count > 0;
 }
