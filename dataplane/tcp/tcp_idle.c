@@ -9,6 +9,8 @@
 #include "tcp/tcp_pmtu.h"
 
 #define SEARCH_STEPS 64u /* connections that one search looks at */
+#define LINE_STEPS                                                                                 \
+    8u /* one for the line: each turn makes one, and the next goes on where it stopped */
 
 /* Nothing lies in its queues, nobody waits for it, no deadline runs. */
 static bool pcb_idle(const struct tcp_pcb *pcb)
@@ -42,11 +44,11 @@ static void pcb_sleep(struct tcp *tcp, struct tcp_pcb *pcb)
 }
 
 /* One that has slept since the last visit, else one that is idle at all; NULL: nobody near is. */
-static struct tcp_pcb *sleeper_find(struct tcp *tcp)
+static struct tcp_pcb *sleeper_find(struct tcp *tcp, unsigned steps)
 {
     struct tcp_pcb *second = NULL;
     uint32_t last = tcp->lists[TCP_L_AWAKE].last;
-    for (unsigned step = 0; step < SEARCH_STEPS; step++) {
+    for (unsigned step = 0; step < steps; step++) {
         struct tcp_pcb *pcb = tcp_list_pop(tcp, TCP_L_AWAKE);
         if (!pcb)
             break;
@@ -67,7 +69,7 @@ unsigned tcp_sleep(struct tcp *tcp, unsigned n)
 {
     unsigned done = 0;
     for (; done < n; done++) {
-        struct tcp_pcb *pcb = sleeper_find(tcp);
+        struct tcp_pcb *pcb = sleeper_find(tcp, SEARCH_STEPS);
         if (!pcb)
             break;
         pcb_sleep(tcp, pcb);
@@ -113,7 +115,10 @@ bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
         return true;
     if (!tcp_active_take(tcp, pcb))
         return false;
-    tcp_wait_end(tcp, pcb);
+    if (tcp_has(pcb, TCP_F_WAITING)) { /* whoever woke it, what it waited for goes on */
+        tcp_wait_end(tcp, pcb);
+        tcp_mark_dirty(tcp, pcb);
+    }
     pcb->act->cwnd = tcp_initial_window(pcb); /* RFC 5681 s4.1 */
     pcb->act->recover = pcb->snd_una - 1;
     pcb->act->ecn_end = pcb->snd_una;
@@ -128,19 +133,35 @@ bool tcp_wake(struct tcp *tcp, struct tcp_pcb *pcb)
     return true;
 }
 
+/* --- the line ------------------------------------------------------------------------------------ */
+
+/* A part is free. */
+static void line_first_wake(struct tcp *tcp)
+{
+    if (tcp->waiting_first == TCP_INDEX_NONE)
+        return;
+    bool awake = tcp_wake(tcp, tcp_pcb_at(tcp, tcp->waiting_first));
+    tg_assert(awake);
+}
+
+void tcp_line_serve(struct tcp *tcp)
+{
+    if (tcp->waiting_first == TCP_INDEX_NONE)
+        return;
+    struct tcp_pcb *idle = NULL;
+    if (tcp->actives.in_use == tcp->actives.count && !(idle = sleeper_find(tcp, LINE_STEPS)))
+        return;
+    if (idle)
+        pcb_sleep(tcp, idle);
+    line_first_wake(tcp);
+}
+
 void tcp_active_give(struct tcp *tcp, struct tcp_pcb *pcb)
 {
     pool_give(&tcp->actives, pcb->act);
     pcb->act = NULL;
-    if (tcp->waiting_first == TCP_INDEX_NONE)
-        return;
-    struct tcp_pcb *next = tcp_pcb_at(tcp, tcp->waiting_first);
-    bool awake = tcp_wake(tcp, next);
-    tg_assert(awake);
-    tcp_mark_dirty(tcp, next);
+    line_first_wake(tcp);
 }
-
-/* --- the line ------------------------------------------------------------------------------------ */
 
 void tcp_wait_in_line(struct tcp *tcp, struct tcp_pcb *pcb)
 {

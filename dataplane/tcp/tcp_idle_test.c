@@ -197,6 +197,62 @@ static void a_close_waits_in_line(void **state)
     trace_end(t);
 }
 
+/* Found by tcp_pair_fuzz: a call of the user's own woke it, it left the line, and its FIN never left. */
+static void who_wakes_it_early_does_not_cost_its_fin(void **state)
+{
+    struct trace *t = start(state, 1);
+    struct name a = open_one(t, 1001), b = open_one(t, 1002);
+    make_busy(t, &b);
+    tcp_shutdown(t->node.tcp, a.h);
+    trace_collect(t);
+    QUIET(t);
+    use(t, &b); /* idle, and no turn has passed since */
+    struct seg ack = {.flags = A, .seq = 1, .ack = 101};
+    assert_int_equal(node_receive(&t->node, trace_make(t, &ack)), TG_C_none);
+    assert_true(asleep(t, &b) && asleep(t, &a));
+    assert_int_equal(tcp_write(t->node.tcp, a.h, SPAN_LITERAL("x")), 0);
+    trace_collect(t);
+    use(t, &a);
+    OUT(t, .flags = F | A, .seq = 1, .ack = 1);
+    trace_end(t);
+}
+
+static void who_becomes_idle_makes_room_for_the_line(void **state)
+{
+    struct trace *t = start(state, 2);
+    struct name a = open_one(t, 1001), b = open_one(t, 1002), c = open_one(t, 1003);
+    make_busy(t, &b);
+    make_busy(t, &c);
+    tcp_shutdown(t->node.tcp, a.h);
+    trace_collect(t);
+    QUIET(t);
+    make_idle(t, &b);
+    assert_true(asleep(t, &b));
+    use(t, &a);
+    OUT(t, .flags = F | A, .seq = 1, .ack = 1);
+    trace_end(t);
+}
+
+/* The last thing that kept it busy were bytes that its user now reads: no segment comes by afterwards. */
+static void who_becomes_idle_in_silence_makes_room_too(void **state)
+{
+    struct trace *t = start(state, 1);
+    struct name a = open_one(t, 1001), b = open_one(t, 1002);
+    use(t, &b);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 10);
+    node_expect_event(&t->node, TCP_EV_READABLE);
+    trace_advance(t, 50 * TG_MS);
+    OUT(t, .flags = A, .seq = 1, .ack = 11);
+    tcp_close(t->node.tcp, a.h);
+    trace_collect(t);
+    QUIET(t);
+    trace_read(t, 0, 10);
+    assert_true(asleep(t, &b));
+    use(t, &a);
+    OUT(t, .flags = F | A, .seq = 1, .ack = 1);
+    trace_end(t);
+}
+
 static void one_that_waits_may_be_aborted(void **state)
 {
     struct trace *t = start(state, 1);
@@ -260,6 +316,9 @@ int main(void)
         BOTH(nobody_idle_means_refused_and_later_heard),
         BOTH(a_writer_waits_in_line),
         BOTH(a_close_waits_in_line),
+        BOTH(who_wakes_it_early_does_not_cost_its_fin),
+        BOTH(who_becomes_idle_makes_room_for_the_line),
+        BOTH(who_becomes_idle_in_silence_makes_room_too),
         BOTH(one_that_waits_may_be_aborted),
         BOTH(scarce_parts_are_given_up_at_once),
         BOTH(only_the_idle_sleep),

@@ -290,6 +290,8 @@ void tcp_active_give(struct tcp *tcp, struct tcp_pcb *pcb);
 /* The user of a sleeping connection wants to send and got no active part: it will get the next one, and
  * then goes on by itself (a FIN) or by WRITABLE. */
 void tcp_wait_in_line(struct tcp *tcp, struct tcp_pcb *pcb);
+/* Once a turn: who has become idle makes room for the first in line. */
+void tcp_line_serve(struct tcp *tcp);
 /* It waits no longer: it is over. */
 void tcp_wait_end(struct tcp *tcp, struct tcp_pcb *pcb);
 /* For tcp_check: NULL or what is wrong with a sleeping connection; with the line of those who wait. */

@@ -369,5 +369,6 @@ bool tcp_output(struct tcp *tcp, tg_ns now)
         if (end)
             break;
     }
+    tcp_line_serve(tcp);
     return tcp->lists[TCP_L_DIRTY].first != TCP_INDEX_NONE;
 }

@@ -46,11 +46,32 @@ static inline void fuzz_icmp_error(void *arg, const struct net_icmp_error *error
     tcp_icmp_error(((struct fuzz_host *)arg)->tcp, error, now);
 }
 
+/* For whoever reads a finding. */
+static inline void fuzz_host_print(const struct fuzz_host *h)
+{
+    const struct tcp *tcp = h->tcp;
+    fprintf(stderr, "host: %u connections, %u half open, %u in TIME-WAIT, %u frames out of %u\n",
+            tcp->pcbs.in_use, tcp->syncache.live, tcp->tw.live, h->pool.outstanding, h->pool.limit);
+    for (uint32_t i = 0; i < tcp->pcbs.count; i++) {
+        const struct tcp_pcb *p = tcp_pcb_at(tcp, i);
+        if (!pool_is_taken(&tcp->pcbs, i))
+            continue;
+        fprintf(stderr, "  %u: state %u flags %#x una %u nxt %u end %u wnd %u rcv %u..%u\n", i,
+                p->state, p->flags, p->snd_una, p->snd_nxt, p->snd_end, p->snd_wnd, p->rcv_nxt,
+                p->rcv_adv);
+        for (unsigned d = 0; p->act && d < TCP_D_KINDS; d++)
+            if (p->act->deadline[d])
+                fprintf(stderr, "    deadline %u at %lu\n", d, p->act->deadline[d]);
+    }
+}
+
 static inline void fuzz_check(const struct fuzz_host *h)
 {
     const char *wrong = tcp_check(h->tcp);
-    if (wrong)
-        fprintf(stderr, "tcp_check: %s\n", wrong);
+    if (!wrong)
+        return;
+    fprintf(stderr, "tcp_check: %s\n", wrong);
+    fuzz_host_print(h);
     tg_assert(!wrong);
 }
 
