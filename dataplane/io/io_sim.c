@@ -168,35 +168,41 @@ unsigned io_rx(struct io *io, struct buf *burst[], unsigned n)
     return got;
 }
 
-static void io_sim_put(struct io *io, const struct buf *b, const uint8_t *frame, size_t len)
-{
-    io->config.transmit(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
-}
+/* Where a frame goes as the wire would have it: the configuration's transmit or refused. */
+typedef void io_sim_sink(void *arg, unsigned port, struct span frame, tg_ns now);
 
-static void io_sim_send_super(struct io *io, const struct buf *b, struct span super)
+static void io_sim_cut(struct io *io, const struct buf *b, struct span super, io_sim_sink *sink)
 {
     uint8_t out[IO_SIM_FRAME_BYTES];
     size_t len;
     tg_assert(b->segments <= io->caps.tso_segments_max &&
               super.len - b->len <= io->caps.tso_bytes_max);
-    stats_count(io->stats, TG_C_io_tx_tso_frames);
-    stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
     for (unsigned i = 0; (len = offload_cut(b, super, i, out)) != 0; i++)
-        io_sim_put(io, b, out, len);
+        sink(io->config.arg, b->port, span_make(out, len), *io->config.clock);
 }
 
-static void io_sim_send(struct io *io, struct buf *b)
+/* Returns its bytes before it was cut. */
+static size_t io_sim_put(struct io *io, const struct buf *b, io_sim_sink *sink)
 {
     uint8_t frame[65536];
     size_t len = offload_gather(b, frame, sizeof frame);
-    stats_count(io->stats, TG_C_io_tx_packets);
-    stats_add(io->stats, TG_C_io_tx_bytes, len);
     if (b->segments) {
-        io_sim_send_super(io, b, span_make(frame, len));
-        return;
+        io_sim_cut(io, b, span_make(frame, len), sink);
+        return len;
     }
     offload_checksums(b, frame, len);
-    io_sim_put(io, b, frame, len);
+    sink(io->config.arg, b->port, span_make(frame, len), *io->config.clock);
+    return len;
+}
+
+static void io_sim_send(struct io *io, const struct buf *b)
+{
+    stats_count(io->stats, TG_C_io_tx_packets);
+    stats_add(io->stats, TG_C_io_tx_bytes, io_sim_put(io, b, io->config.transmit));
+    if (b->segments) {
+        stats_count(io->stats, TG_C_io_tx_tso_frames);
+        stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
+    }
 }
 
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
@@ -205,6 +211,8 @@ unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
     while (queued < n && !io_sim_fails(io, IO_SIM_TX_FULL))
         io_sim_send(io, burst[queued++]);
     stats_add(io->stats, TG_C_io_tx_full, n - queued);
+    for (unsigned i = queued; i < n && io->config.refused; i++)
+        (void)io_sim_put(io, burst[i], io->config.refused);
     for (unsigned i = 0; i < n; i++)
         buf_unref(&io->pool, burst[i]);
     return queued;

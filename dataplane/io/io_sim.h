@@ -25,6 +25,8 @@ struct io_sim_config {
         tso_bytes_max; /* with it: take super-segments of so much payload and cut them; 0: none */
     /* A frame leaves (linear, complete); borrowed for the call. */
     void (*transmit)(void *arg, unsigned port, struct span frame, tg_ns now);
+    /* A frame has found no room in the ring; NULL: nobody wants to know. */
+    void (*refused)(void *arg, unsigned port, struct span frame, tg_ns now);
     /* True: let it happen; NULL: nothing ever does. With it the worker's cache is emptied before every receive
      * and filled frame by frame, so that the question comes about nearly every allocation. */
     bool (*fault)(void *arg, enum io_sim_fault kind);

@@ -28,6 +28,7 @@ struct node_place {
     uint8_t mac[6];
     struct net_address address4, address6; /* prefix lengths as net has them: 96 + 24 */
     uint64_t seed;                         /* of net */
+    uint16_t mtu;                          /* 0: 1,500 */
 };
 
 static inline bool node_tx_done(const void *arg, const struct buf *b)
@@ -58,7 +59,7 @@ static inline void node_icmp_error(void *arg, const struct net_icmp_error *error
                            .port_count = 1,
                            .answers = true};
     memcpy(c.ports[0].mac, place->mac, sizeof c.ports[0].mac);
-    c.ports[0].mtu = 1500;
+    c.ports[0].mtu = place->mtu ? place->mtu : 1500;
     c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = config->tso_bytes_max > 0;
     enum tg_err err = net_create(&c, &node->pool.pool, &node->stats, &node->toeplitz, place->seed,
                                  node_icmp_error, node, &node->net);

@@ -92,11 +92,11 @@ suite_fuzz() {
 # suite_sim SEEDS SEEDS-WITHOUT-OPTIMISATION SEEDS-UNDER-SANITIZERS [LOG]
 suite_sim() {
     local build program=tests/sim/tidegate-sim
-    for build in release debug asan; do
-        build_ninja "$build" "$program"
-    done
+    build_ninja release "$program" tests/packet/tidegate-pkt
+    build_ninja debug "$program"
+    build_ninja asan "$program"
     suites_python "$root/scripts/lib/suite_sim.py" "$1" "$(build_dir release)/$program" \
-        -O0 "$(build_dir debug)/$program" "$2" sanitizers "$(build_dir asan)/$program" "$3" ${4:+--log "$4"}
+        --pkt "$(build_dir release)/tests/packet/tidegate-pkt" -O0 "$(build_dir debug)/$program" "$2" sanitizers "$(build_dir asan)/$program" "$3" ${4:+--log "$4"}
 }
 
 system_pytest=(/usr/bin/python3 -B -m pytest -q --no-header -rN --tb=short -p no:cacheprovider)

@@ -207,6 +207,24 @@ static int64_t do_sendmsg(struct call *c)
     return c->s ? write_bytes(c, iov_bytes(arg(c, 1)), waits_unless(c, 2)) : -EBADF;
 }
 
+/* tcp_send_buf(fd, ..., n) and tcp_reserve(fd, ..., n, min): tcp.h's own ways to write. */
+static int64_t do_write_own(struct call *c)
+{
+    int64_t n = number(c, 2);
+    if (!c->s || n < 0 || n > BUF_ROOM)
+        return -EBADF;
+    uint8_t bytes[BUF_ROOM];
+    for (uint32_t i = 0; i < n; i++)
+        bytes[i] = host_stream_byte(*c->write_offset + i);
+    int64_t taken =
+        strcmp(c->text->name, "tcp_reserve") == 0
+            ? sock_reserve(&c->calls->socks, c->fd, bytes, (size_t)n, (size_t)number(c, 3))
+            : sock_send_buf(&c->calls->socks, c->fd, bytes, (size_t)n);
+    if (taken > 0)
+        *c->write_offset += (uint32_t)taken;
+    return taken;
+}
+
 static int64_t do_ioctl(struct call *c)
 {
     int out = 0;
@@ -335,6 +353,8 @@ static const struct {
     {"sendto", do_write},
     {"writev", do_writev},
     {"sendmsg", do_sendmsg},
+    {"tcp_send_buf", do_write_own},
+    {"tcp_reserve", do_write_own},
     {"ioctl", do_ioctl},
     {"poll", do_poll},
     {"setsockopt", do_setsockopt},

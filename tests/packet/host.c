@@ -3,11 +3,14 @@
  */
 #include "tests/packet/host.h"
 
+#define SEGMENT_MAX (BUF_ROOM - ETH_BYTES - IP6_BYTES - 60) /* what fits into a frame */
+
 void host_defaults(struct host *host, bool ip6)
 {
     memset(host, 0, sizeof *host);
     host->ip6 = ip6;
-    host->node.now = HOST_START;
+    host->node.now = host->start = HOST_START;
+    host->mtu = 1500;
     host->config = (struct tcp_config){.connections_max = 16,
                                        .half_open_max = 16,
                                        .time_wait_max = 16,
@@ -33,18 +36,67 @@ bool host_open(struct host *host)
     struct node_place place = {.now = host->node.now,
                                .address4 = {local4, 96 + host->prefix4, 0},
                                .address6 = {local6, host->prefix6, 0},
-                               .seed = 42};
+                               .seed = 42,
+                               .mtu = host->mtu};
     memcpy(place.mac, test_mac_ours, sizeof place.mac);
     return node_open(&host->node, &place, &host->config) == TG_OK;
 }
 
 bool host_close(struct host *host)
 {
+    for (unsigned i = 0; i < host->burst_count; i++)
+        buf_unref(&host->node.pool.pool, host->burst[i]);
     node_close(&host->node);
     return host->node.pool.outstanding == 0 && host->node.wheel.armed == 0;
 }
 
 /* --- the link ------------------------------------------------------------------------------------------- */
+
+static void burst_give(struct host *host)
+{
+    if (host->burst_count)
+        tcp_input(host->node.tcp, host->burst, host->burst_count, host->node.now);
+    host->burst_count = 0;
+}
+
+/* A segment comes: at once, or in the burst of the next turn. */
+static void segment_take(struct host *host, struct buf *b)
+{
+    if (!host->turns) {
+        (void)node_take(&host->node, b);
+    } else if (wire_parse(b, &host->node.toeplitz) != TG_C_none) {
+        buf_unref(&host->node.pool.pool, b);
+    } else {
+        host->burst[host->burst_count++] = b;
+        if (host->burst_count == TG_BURST)
+            burst_give(host);
+    }
+}
+
+static void link_answer_late(struct host *host)
+{
+    struct node *node = &host->node;
+    const struct ip_addr *own = ip_addr_is4(&host->asked) ? &node->address4 : &node->address6;
+    if (!host->was_asked || node->now < host->neighbour_from)
+        return;
+    host->was_asked = false;
+    (void)node_take(
+        node, test_frame_neighbour(&node->pool.pool, &host->asked, test_mac_peer, own, node->mac));
+}
+
+/* True: the frame was of the link's own protocols. */
+static bool link_took(struct host *host, const struct buf *b)
+{
+    if (host->node.now >= host->neighbour_from)
+        return node_link_answers(&host->node, b);
+    struct ip_addr asked = host->node.address4;
+    if (!test_frame_resolves(b, &asked))
+        return false;
+    const struct ip_addr *own = ip_addr_is4(&asked) ? &host->node.address4 : &host->node.address6;
+    if (!ip_addr_equal(&asked, own))
+        host->asked = asked, host->was_asked = true;
+    return true;
+}
 
 static void packet_queue(struct host *host, const struct buf *b)
 {
@@ -66,7 +118,7 @@ static bool host_transmit(struct host *host)
     bool any = false;
     while (net_take(host->node.net, &b, 1)) {
         any = true;
-        if (!node_link_answers(&host->node, b))
+        if (!link_took(host, b))
             packet_queue(host, b);
         buf_unref(&host->node.pool.pool, b);
     }
@@ -75,9 +127,17 @@ static bool host_transmit(struct host *host)
 
 /* --- time ------------------------------------------------------------------------------------------------- */
 
+void host_begin_turn(struct host *host)
+{
+    burst_give(host);
+    timers_run(&host->node.wheel, host->node.now, 64);
+}
+
 const char *host_settle(struct host *host)
 {
     bool busy = true;
+    burst_give(host);
+    link_answer_late(host);
     for (unsigned turn = 0; busy && turn < 1000; turn++) {
         busy = timers_run(&host->node.wheel, host->node.now, 64) > 0;
         busy |= tcp_output(host->node.tcp, host->node.now);
@@ -93,6 +153,8 @@ const char *host_advance(struct host *host, tg_ns until, bool stop)
         tg_ns next = timers_next(&host->node.wheel);
         if (next <= host->node.now)
             next = host->node.now + TIMER_TICK;
+        if (host->was_asked && host->neighbour_from > host->node.now && host->neighbour_from < next)
+            next = host->neighbour_from;
         host->node.now = next < until ? next : until;
         net_tick(host->node.net, host->node.now);
         wrong = host_settle(host);
@@ -186,7 +248,7 @@ static void header_finish(struct buf *b, const struct script_segment *s, bool ip
 /* A script's segment may be larger than a frame: then it comes as several, as after segmentation by a sender's NIC. */
 static void segment_give(struct host *host, const struct script_segment *s)
 {
-    uint8_t options[80], payload[1460];
+    uint8_t options[80], payload[SEGMENT_MAX];
     tg_assert(s->len <= sizeof payload);
     for (uint32_t i = 0; i < s->len; i++)
         payload[i] = host_stream_byte(s->seq - (s->flags & TCP_SYN ? 0 : 1) + i);
@@ -195,15 +257,15 @@ static void segment_give(struct host *host, const struct script_segment *s)
                                    s->window, span_make(options, options_emit(host, s, options)),
                                    span_make(payload, s->len));
     header_finish(b, s, host->ip6);
-    (void)node_take(&host->node, b);
+    segment_take(host, b);
 }
 
 void host_receive(struct host *host, const struct script_segment *s)
 {
     struct script_segment part = *s;
-    uint32_t left = s->len;
+    uint32_t left = s->len, most = host->turns ? SEGMENT_MAX : 1400;
     do {
-        part.len = left < 1400 ? left : 1400;
+        part.len = left < most ? left : most;
         left -= part.len;
         part.flags = left ? s->flags & (uint8_t) ~(TCP_FIN | TCP_PSH) : s->flags;
         segment_give(host, &part);

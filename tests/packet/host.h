@@ -25,7 +25,15 @@ struct host_packet {
 struct host {
     struct node node;
     struct tcp_config config;
+    tg_ns start; /* node.now then */
+    uint16_t mtu;
     bool ip6;
+    tg_ns neighbour_from; /* the peer's link layer answers from then on ... */
+    struct ip_addr asked; /* ... this question at once */
+    bool was_asked;
+    bool turns; /* segments wait for host_begin_turn, and come as one burst */
+    struct buf *burst[TG_BURST];
+    unsigned burst_count;
     struct ip_tuple tuple;  /* of the one connection */
     uint32_t our_iss;       /* of its last SYN */
     uint32_t last_ts_value; /* TSval that the stack sent last */
@@ -47,6 +55,8 @@ bool host_open(struct host *host);
 /* False: something was not given back. */
 bool host_close(struct host *host);
 
+/* Give the stack the segments that wait, and run its timers: a turn's first half; host_settle is the second. */
+void host_begin_turn(struct host *host);
 /* Let the stack work until it has nothing to do at this time; returns tcp_check's word or NULL. */
 const char *host_settle(struct host *host);
 /* Move the clock to `until`, stopping at each timer; or, with `stop`, until a packet waits. */

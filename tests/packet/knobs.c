@@ -2,6 +2,7 @@
  * See knobs.h. Names are Linux's (Documentation/networking/ip-sysctl.rst); tidegate.profile is our own.
  */
 #include "tests/packet/knobs.h"
+#include "tests/packet/config_fields.h"
 #include <stdio.h>
 
 #define VALUES_MAX 3
@@ -108,6 +109,25 @@ static struct knob_values values_read(const char *text)
     return v;
 }
 
+/* What is not of the configuration: the link, and the clock's phase, on which timestamps depend. */
+static bool host_setting_read(struct host *host, const char *name, size_t n, uint64_t value)
+{
+    char text[40];
+    if (n >= sizeof text)
+        return false;
+    memcpy(text, name, n);
+    text[n] = 0;
+    if (strcmp(text, "tidegate.mtu") == 0)
+        host->mtu = (uint16_t)value;
+    else if (strcmp(text, "tidegate.start_ns") == 0)
+        host->node.now = host->start = value;
+    else if (strcmp(text, "tidegate.neighbour_ns") == 0)
+        host->neighbour_from = value;
+    else
+        return false;
+    return true;
+}
+
 static bool setting_read(struct host *host, const char *name, size_t n)
 {
     struct knob_values v = values_read(name + n + 1);
@@ -116,7 +136,12 @@ static bool setting_read(struct host *host, const char *name, size_t n)
             knobs[i].function(&host->config, &v);
             return true;
         }
-    return false;
+    for (unsigned i = 0; i < TG_ARRAY_LEN(config_fields); i++)
+        if (strlen(config_fields[i].name) == n && memcmp(config_fields[i].name, name, n) == 0) {
+            config_field_set(&host->config, &config_fields[i], v.numbers[0]);
+            return true;
+        }
+    return host_setting_read(host, name, n, v.numbers[0]);
 }
 
 void knobs_read(struct host *host, const char *text, const char *path)

@@ -139,10 +139,10 @@ bool lex_number(struct lex *lex, uint64_t *out)
     return digits > 0 || lex_error(lex, "a number was expected");
 }
 
-bool lex_seconds(struct lex *lex, int64_t *us)
+bool lex_seconds(struct lex *lex, int64_t *ns)
 {
     uint64_t whole = 0;
-    int64_t unit = 100000;
+    int64_t unit = 100000000;
     bool digits = false;
     lex_skip(lex, true);
     if (lex->at < lex->end && isdigit((unsigned char)*lex->at)) {
@@ -150,10 +150,10 @@ bool lex_seconds(struct lex *lex, int64_t *us)
         while (lex->at < lex->end && isdigit((unsigned char)*lex->at) && whole < 100000000)
             whole = whole * 10 + (unsigned)(*lex->at++ - '0');
     }
-    *us = (int64_t)whole * 1000000;
+    *ns = (int64_t)whole * 1000000000;
     if (lex->at + 1 < lex->end && lex->at[0] == '.' && isdigit((unsigned char)lex->at[1])) {
         for (lex->at++; lex->at < lex->end && isdigit((unsigned char)*lex->at); lex->at++) {
-            *us += (*lex->at - '0') * unit;
+            *ns += (*lex->at - '0') * unit;
             unit /= 10;
         }
         digits = true;

@@ -28,8 +28,8 @@ bool lex_word(struct lex *lex, char *out, size_t size);
 bool lex_take_word(struct lex *lex, const char *word);
 /* An unsigned number, decimal or 0x; false: an error is noted. */
 bool lex_number(struct lex *lex, uint64_t *out);
-/* Seconds with a fraction, as microseconds. */
-bool lex_seconds(struct lex *lex, int64_t *us);
+/* Seconds with a fraction, as nanoseconds. */
+bool lex_seconds(struct lex *lex, int64_t *ns);
 /* Everything up to `stop`, which is taken, too. */
 bool lex_until(struct lex *lex, const char *stop, char *out, size_t size);
 unsigned lex_line(const struct lex *lex);

@@ -56,23 +56,23 @@ static void numbers_keep_their_range(void **state)
     }
 }
 
-static void seconds_are_microseconds(void **state)
+static void seconds_are_nanoseconds(void **state)
 {
     static const struct {
         const char *text, *rest;
-        int64_t us;
-    } cases[] = {{"1", "", 1000000},       {".1", "", 100000},   {"0.0000019", "", 1},
-                 {"2.5~3", "~3", 2500000}, {"0...1", "...1", 0}, {"3 <", " <", 3000000}};
+        int64_t ns;
+    } cases[] = {{"1", "", 1000000000},       {".1", "", 100000000}, {"0.0000000019", "", 1},
+                 {"2.5~3", "~3", 2500000000}, {"0...1", "...1", 0},  {"3 <", " <", 3000000000}};
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lex lex = lex_over(cases[i].text);
-        int64_t us;
-        assert_true(lex_seconds(&lex, &us));
-        assert_int_equal(us, cases[i].us);
+        int64_t ns;
+        assert_true(lex_seconds(&lex, &ns));
+        assert_int_equal(ns, cases[i].ns);
         assert_string_equal(lex.at, cases[i].rest);
     }
     struct lex lex = lex_over("...");
-    int64_t us;
-    assert_false(lex_seconds(&lex, &us));
+    int64_t ns;
+    assert_false(lex_seconds(&lex, &ns));
 }
 
 static void words_are_taken_whole(void **state)
@@ -114,7 +114,7 @@ int main(void)
         cmocka_unit_test(comments_are_blanks),
         cmocka_unit_test(an_open_comment_ends_with_the_text),
         cmocka_unit_test(numbers_keep_their_range),
-        cmocka_unit_test(seconds_are_microseconds),
+        cmocka_unit_test(seconds_are_nanoseconds),
         cmocka_unit_test(words_are_taken_whole),
         cmocka_unit_test(the_first_error_is_kept_with_its_place),
         cmocka_unit_test(a_text_that_is_not_closed_is_refused),

@@ -281,21 +281,21 @@ static bool call_parse(struct lex *lex, struct script_call *call)
 
 static bool time_parse(struct lex *lex, struct script_event *e)
 {
-    e->time_end_us = -1;
+    e->time_end_ns = -1;
     if (lex_take(lex, "*")) {
         e->time_kind = TIME_ANY;
         return true;
     }
     e->time_kind = lex_take(lex, "+") ? TIME_RELATIVE : TIME_ABSOLUTE;
-    if (!lex_seconds(lex, &e->time_us))
+    if (!lex_seconds(lex, &e->time_ns))
         return false;
     if (lex_take(lex, "...")) {
         e->blocking = true;
-        return lex_seconds(lex, &e->time_end_us);
+        return lex_seconds(lex, &e->time_end_ns);
     }
     if (lex_take(lex, "~")) {
         lex_take(lex, "+");
-        return lex_seconds(lex, &e->time_end_us);
+        return lex_seconds(lex, &e->time_end_ns);
     }
     return true;
 }
@@ -322,14 +322,16 @@ static bool body_parse(struct lex *lex, struct script_event *e)
     return call_parse(lex, &e->call);
 }
 
-/* "--ip_version=ipv4", "--tolerance_usecs=10000"; others are for other systems. */
+/* "--ip_version=ipv4", "--tolerance_usecs=10000", "--turns"; others are for other systems. */
 static bool setting_parse(struct lex *lex, struct script *script)
 {
     char line[SCRIPT_TEXT_MAX];
     if (!lex_until(lex, "\n", line, sizeof line))
         return false;
     const char *value = strchr(line, '=');
-    if (strncmp(line, "--tolerance_usecs=", 18) == 0)
+    if (strncmp(line, "--turns", 7) == 0)
+        script->turns = true;
+    else if (strncmp(line, "--tolerance_usecs=", 18) == 0)
         script->tolerance_us = strtoll(value + 1, NULL, 10);
     else if (strncmp(line, "--ip_version=", 13) == 0) {
         script->ip4 = strcmp(value + 1, "ipv6") != 0;
@@ -341,7 +343,7 @@ static bool setting_parse(struct lex *lex, struct script *script)
 static bool event_parse(struct lex *lex, struct script *script)
 {
     if (script->count == SCRIPT_EVENTS_MAX)
-        return lex_error(lex, "more than 1,024 events");
+        return lex_error(lex, "more than 16,384 events");
     if (script->count == script->room) {
         script->room = script->room ? script->room * 2 : 32;
         script->events = realloc(script->events, script->room * sizeof *script->events);
@@ -352,7 +354,7 @@ static bool event_parse(struct lex *lex, struct script *script)
     memset(e, 0, sizeof *e);
     e->line = lex_line(lex);
     e->time_kind = TIME_RELATIVE;
-    e->time_end_us = -1;
+    e->time_end_ns = -1;
     char c = lex_peek(lex);
     bool timed = c == '+' || c == '*' || c == '.' || isdigit((unsigned char)c);
     if ((timed && !time_parse(lex, e)) || !body_parse(lex, e))
@@ -368,6 +370,7 @@ bool script_parse(const char *text, size_t len, struct script *script)
     script->count = 0;
     script->tolerance_us = 4000;
     script->ip4 = script->ip6 = true;
+    script->turns = false;
     script->events = NULL;
     script->room = 0;
     while (!lex_at_end(&lex)) {

@@ -31,17 +31,17 @@ static void times(void **state)
 {
     const struct script_event *e = parsed("+.5 close(3) = 0");
     assert_int_equal(e->time_kind, TIME_RELATIVE);
-    assert_int_equal(e->time_us, 500000);
-    assert_int_equal(e->time_end_us, -1);
+    assert_int_equal(e->time_ns, 500000000);
+    assert_int_equal(e->time_end_ns, -1);
     e = parsed("2 close(3) = 0");
     assert_int_equal(e->time_kind, TIME_ABSOLUTE);
     e = parsed("* > . 1:1(0) ack 1");
     assert_int_equal(e->time_kind, TIME_ANY);
     e = parsed("+.1~+.2 > . 1:1(0) ack 1");
-    assert_int_equal(e->time_end_us, 200000);
+    assert_int_equal(e->time_end_ns, 200000000);
     assert_false(e->blocking);
     e = parsed("0...1.25 accept(3, ..., ...) = 4");
-    assert_int_equal(e->time_end_us, 1250000);
+    assert_int_equal(e->time_end_ns, 1250000000);
     assert_true(e->blocking);
 }
 
@@ -130,8 +130,9 @@ static void code_and_commands(void **state)
 
 static void settings(void **state)
 {
-    parsed("--tolerance_usecs=9000\n--ip_version=ipv6\n--mss=1000\n0 close(3) = 0");
+    parsed("--tolerance_usecs=9000\n--ip_version=ipv6\n--mss=1000\n--turns\n0 close(3) = 0");
     assert_int_equal(script.tolerance_us, 9000);
+    assert_true(script.turns);
     assert_false(script.ip4);
     assert_true(script.ip6);
 }

@@ -40,12 +40,17 @@ static void __attribute__((format(printf, 2, 3))) fail(struct run *r, const char
 
 static int64_t script_time(const struct run *r)
 {
-    return (int64_t)((r->host.node.now - HOST_START) / TG_US);
+    return (int64_t)(r->host.node.now - r->host.start);
 }
 
-static tg_ns host_time(int64_t us)
+static tg_ns host_time(const struct run *r, int64_t ns)
 {
-    return HOST_START + (tg_ns)us * TG_US;
+    return r->host.start + (tg_ns)ns;
+}
+
+static int64_t least_tolerance(const struct run *r)
+{
+    return r->script->tolerance_us * (int64_t)TG_US;
 }
 
 static void pending_look(struct run *r);
@@ -137,9 +142,9 @@ static void pending_look(struct run *r)
     r->pending = NULL;
     call_judge(r, &r->event->call, &got);
     int64_t now = script_time(r), late = now - r->pending_end;
-    if (late > r->script->tolerance_us || -late > r->script->tolerance_us)
-        fail(r, "%s ended at %.6f, wanted %.6f", r->event->call.name, (double)now / 1e6,
-             (double)r->pending_end / 1e6);
+    if (late > least_tolerance(r) || -late > least_tolerance(r))
+        fail(r, "%s ended at %.6f, wanted %.6f", r->event->call.name, (double)now / 1e9,
+             (double)r->pending_end / 1e9);
     r->event = current;
 }
 
@@ -168,8 +173,8 @@ static void segments_join(struct run *r, const struct script_segment *wanted, st
 /* packetdrill allows an eighth of the time since the event before, too, where the script does not say otherwise. */
 static int64_t tolerance(const struct run *r, const struct script_event *e)
 {
-    int64_t eighth = e->time_kind == TIME_RELATIVE && !r->strict ? e->time_us / 8 : 0;
-    return eighth > r->script->tolerance_us ? eighth : r->script->tolerance_us;
+    int64_t eighth = e->time_kind == TIME_RELATIVE && !r->strict ? e->time_ns / 8 : 0;
+    return eighth > least_tolerance(r) ? eighth : least_tolerance(r);
 }
 
 static void out_expect(struct run *r, const struct script_event *e, int64_t early, int64_t late)
@@ -177,8 +182,8 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
     char wanted[700], got[700], why[80];
     segment_print(&e->segment, wanted, sizeof wanted);
     int64_t end =
-        e->time_kind == TIME_ANY ? script_time(r) + 3600 * 1000000ll : late + tolerance(r, e);
-    advance(r, host_time(end), true);
+        e->time_kind == TIME_ANY ? script_time(r) + 3600 * (int64_t)TG_S : late + tolerance(r, e);
+    advance(r, host_time(r, end), true);
     struct host_packet *p = host_next(&r->host);
     if (r->failed)
         return;
@@ -186,17 +191,17 @@ static void out_expect(struct run *r, const struct script_event *e, int64_t earl
         fail(r, "the stack sent nothing; wanted %s", wanted);
         return;
     }
-    int64_t at = (int64_t)((p->time - HOST_START) / TG_US);
+    int64_t at = (int64_t)(p->time - r->host.start);
     if (!r->strict)
-        segments_join(r, &e->segment, p, host_time(end));
+        segments_join(r, &e->segment, p, host_time(r, end));
     packet_ts_relative(&r->host, &e->segment, &p->segment);
     segment_print(&p->segment, got, sizeof got);
     if (!packet_matches(&e->segment, &p->segment, (unsigned)(r->script->tolerance_us / 1000), why,
                         sizeof why))
         fail(r, "%s\n      wanted > %s\n      got    > %s  at %.6f", why, wanted, got,
-             (double)at / 1e6);
+             (double)at / 1e9);
     else if (e->time_kind != TIME_ANY && at < early - tolerance(r, e))
-        fail(r, "too early: %s at %.6f, wanted %.6f", got, (double)at / 1e6, (double)early / 1e6);
+        fail(r, "too early: %s at %.6f, wanted %.6f", got, (double)at / 1e9, (double)early / 1e9);
     else if (p->bad_byte != UINT32_MAX)
         fail(r, "byte %u of %s is not the one that was written", p->bad_byte, got);
 }
@@ -208,7 +213,7 @@ static void unexpected_refuse(struct run *r)
     if (!p)
         return;
     segment_print(&p->segment, got, sizeof got);
-    fail(r, "nobody expected > %s  at %.6f", got, (double)(p->time - HOST_START) / 1e9);
+    fail(r, "nobody expected > %s  at %.6f", got, (double)(p->time - r->host.start) / 1e9);
 }
 
 /* --- the whole --------------------------------------------------------------------------------------------------- */
@@ -235,6 +240,11 @@ static void event_do(struct run *r, const struct script_event *e)
             fail(r, "this family has no such ICMP message: %s", e->icmp.name);
         break;
     case EVENT_CALL:
+        if (r->script
+                ->turns) { /* the application comes behind the segments and timers, in front of the output */
+            host_begin_turn(&r->host);
+            socks_events(&r->calls.socks);
+        }
         call_run(r, e);
         break;
     case EVENT_CODE:
@@ -244,28 +254,39 @@ static void event_do(struct run *r, const struct script_event *e)
     case EVENT_OUT:     /* has its own way */
         break;
     }
-    if (!r->failed)
+    if (!r->failed && !r->script->turns)
         advance(r, r->host.node.now, false);
+}
+
+/* The turn at `when`: the one before it ends, and nothing has happened in this one yet. */
+static void turn_reach(struct run *r, tg_ns when)
+{
+    if (when <= r->host.node.now)
+        return;
+    advance(r, when - 1, false);
+    r->host.node.now = when;
 }
 
 static void event_run(struct run *r, const struct script_event *e, int64_t *previous)
 {
     int64_t base = e->time_kind == TIME_RELATIVE ? *previous : 0;
-    int64_t early = base + e->time_us;
-    int64_t late = e->time_end_us >= 0 && !e->blocking ? base + e->time_end_us : early;
+    int64_t early = base + e->time_ns;
+    int64_t late = e->time_end_ns >= 0 && !e->blocking ? base + e->time_end_ns : early;
     r->event = e;
     if (e->kind == EVENT_OUT) {
         out_expect(r, e, early, late);
         *previous = e->time_kind == TIME_ANY ? script_time(r)
                     : early > script_time(r) ? early
                                              : script_time(r);
-        if (e->time_kind != TIME_ANY && e->time_end_us < 0)
+        if (e->time_kind != TIME_ANY && e->time_end_ns < 0)
             *previous = early;
     } else {
-        if (e->time_kind != TIME_ANY)
-            advance(r, host_time(early), false);
+        if (e->time_kind != TIME_ANY && r->script->turns)
+            turn_reach(r, host_time(r, early));
+        else if (e->time_kind != TIME_ANY)
+            advance(r, host_time(r, early), false);
         if (e->blocking)
-            r->pending_end = base + e->time_end_us;
+            r->pending_end = base + e->time_end_ns;
         event_do(r, e);
         *previous = e->time_kind == TIME_ANY ? script_time(r) : early;
     }
@@ -297,11 +318,14 @@ bool script_run(struct script *script, bool ip6, bool strict, char *why, size_t 
         fail(r, "the stack refuses its configuration");
         return false;
     }
+    r->host.turns = script->turns;
     calls_init(&r->calls, &r->host);
     for (unsigned i = 0; i < script->count && !r->failed; i++)
         event_run(r, &script->events[i], &previous);
+    if (script->turns && !r->failed)
+        advance(r, r->host.node.now, false);
     if (r->pending && !r->failed)
-        advance(r, host_time(r->pending_end + script->tolerance_us), false);
+        advance(r, host_time(r, r->pending_end + least_tolerance(r)), false);
     if (r->pending && !r->failed) {
         r->event = r->pending;
         fail(r, "%s blocks at the end of the script", r->pending->call.name);

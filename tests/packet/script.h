@@ -15,7 +15,7 @@
 #include "base/types.h"
 #include "tcp/tcp_options.h"
 
-#define SCRIPT_EVENTS_MAX 1024
+#define SCRIPT_EVENTS_MAX 16384
 #define SCRIPT_TEXT_MAX   256
 #define SCRIPT_ARGS_MAX   8
 #define SCRIPT_FLAG_ECE   0x40
@@ -66,7 +66,7 @@ struct script_event {
     enum event_kind kind;
     unsigned line;
     enum time_kind time_kind;
-    int64_t time_us, time_end_us; /* end: of a range, or of a blocking call; -1: none */
+    int64_t time_ns, time_end_ns; /* end: of a range, or of a blocking call; -1: none */
     bool blocking;
     union {
         struct script_segment segment;
@@ -82,6 +82,7 @@ struct script {
     unsigned count, room;
     int64_t tolerance_us;
     bool ip4, ip6;   /* families that the script is for */
+    bool turns;      /* what has the same time is one turn of the host, its segments one burst */
     bool verbose;    /* say which settings mean nothing here */
     char error[300]; /* of the parser: "line:column: what" */
 };

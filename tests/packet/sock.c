@@ -272,9 +272,9 @@ int64_t sock_read(struct socks *socks, int fd, uint8_t *bytes, size_t n)
     return !s->h || tcp_at_end(socks->host->node.tcp, s->h) ? 0 : -EAGAIN;
 }
 
-int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
+/* 0, or why nothing can be written. */
+static int may_write(struct socks *socks, struct sock *s)
 {
-    struct sock *s = sock_of(socks, fd);
     struct tcp_info info;
     socks_events(socks);
     if (!s)
@@ -289,8 +289,48 @@ int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
         return -EAGAIN;
     if (info.state != TCP_S_ESTABLISHED && info.state != TCP_S_CLOSE_WAIT)
         return -EPIPE;
+    return 0;
+}
+
+int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
+{
+    struct sock *s = sock_of(socks, fd);
+    int error = may_write(socks, s);
+    if (error)
+        return error;
     size_t taken = tcp_write(socks->host->node.tcp, s->h, span_make(bytes, n));
     return taken || n == 0 ? (int64_t)taken : -EAGAIN;
+}
+
+int64_t sock_send_buf(struct socks *socks, int fd, const uint8_t *bytes, size_t n)
+{
+    struct sock *s = sock_of(socks, fd);
+    struct buf_pool *pool = &socks->host->node.pool.pool;
+    int error = n > BUF_ROOM ? -EMSGSIZE : may_write(socks, s);
+    if (error)
+        return error;
+    struct buf *b = buf_alloc(pool);
+    tg_assert(b);
+    memcpy(buf_put(b, (uint16_t)n), bytes, n);
+    if (tcp_send_buf(socks->host->node.tcp, s->h, b) == TG_OK)
+        return (int64_t)n;
+    buf_unref(pool, b);
+    return -EAGAIN;
+}
+
+int64_t sock_reserve(struct socks *socks, int fd, const uint8_t *bytes, size_t n, size_t min)
+{
+    struct sock *s = sock_of(socks, fd);
+    struct span_room room;
+    int error = may_write(socks, s);
+    if (error)
+        return error;
+    if (tcp_reserve(socks->host->node.tcp, s->h, min, &room) != TG_OK)
+        return -EAGAIN;
+    n = n < room.len ? n : room.len;
+    memcpy(room.data, bytes, n);
+    tcp_commit(socks->host->node.tcp, s->h, n);
+    return (int64_t)n;
 }
 
 int sock_ioctl(struct socks *socks, int fd, unsigned long request, int *out)

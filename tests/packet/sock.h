@@ -58,6 +58,9 @@ int sock_close(struct socks *socks, int fd);
 int sock_shutdown(struct socks *socks, int fd, int how);
 int64_t sock_read(struct socks *socks, int fd, uint8_t *bytes, size_t n);
 int64_t sock_write(struct socks *socks, int fd, const uint8_t *bytes, size_t n);
+/* By tcp.h's other ways: a frame of the caller's own (n of a frame at most), and room in the stack's, `min` at least. */
+int64_t sock_send_buf(struct socks *socks, int fd, const uint8_t *bytes, size_t n);
+int64_t sock_reserve(struct socks *socks, int fd, const uint8_t *bytes, size_t n, size_t min);
 /* SIOCINQ, SIOCOUTQ, SIOCOUTQNSD. */
 int sock_ioctl(struct socks *socks, int fd, unsigned long request, int *out);
 /* POLL* bits that hold now, whether asked for or not. */

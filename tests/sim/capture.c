@@ -71,7 +71,7 @@ bool capture_write_pcap(const struct capture *capture, unsigned port, const char
         tg_ns at = r->time - capture->start;
         const uint32_t stamp[4] = {(uint32_t)(at / TG_S), (uint32_t)(at % TG_S / 1000), r->len,
                                    r->len};
-        if (r->port == port && r->kind != CAPTURE_CALL)
+        if (r->port == port && (r->kind == CAPTURE_IN || r->kind == CAPTURE_OUT))
             good =
                 fwrite(stamp, sizeof stamp, 1, file) == 1 && fwrite(r->bytes, r->len, 1, file) == 1;
     }

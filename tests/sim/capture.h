@@ -9,7 +9,13 @@
 #include "base/span.h"
 #include "base/types.h"
 
-enum capture_kind { CAPTURE_OUT, CAPTURE_IN, CAPTURE_CALL };
+/* A frame is IN when it arrives, and TAKEN when the stack gets it: later, not as it was if the card is broken, and never if the
+ * card calls it damaged. REFUSED: sent by the stack, and the card's ring was full. */
+enum capture_kind { CAPTURE_OUT, CAPTURE_REFUSED, CAPTURE_IN, CAPTURE_TAKEN, CAPTURE_CALL };
+
+#define CAPTURE_PORTS         8 /* of the switch, at most */
+#define CAPTURE_SETTINGS_TEXT 1500
+struct tcp_config;
 
 struct capture_record {
     tg_ns time;
@@ -24,7 +30,8 @@ struct capture {
     tg_ns start;
     struct capture_record *records;
     size_t count, cap;
-    uint16_t client_port[256]; /* of a connection, by number */
+    uint16_t client_port[256];                           /* of a connection, by number */
+    char settings[CAPTURE_PORTS][CAPTURE_SETTINGS_TEXT]; /* of the stack at a port */
 };
 
 void capture_free(struct capture *capture);
@@ -35,6 +42,10 @@ void capture_frame(struct capture *capture, tg_ns time, enum capture_kind kind, 
 void capture_call(struct capture *capture, tg_ns time, unsigned port, unsigned connection,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));
 void capture_name(struct capture *capture, unsigned connection, uint16_t client_port);
+
+/* The settings of the stack at a port, as a script has them (capture_settings.c). */
+void capture_settings(struct capture *capture, unsigned port, const struct tcp_config *config,
+                      uint16_t mtu);
 
 /* What one port saw, both directions. False: cannot write. */
 bool capture_write_pcap(const struct capture *capture, unsigned port, const char *path);

@@ -15,7 +15,7 @@ struct script {
     uint16_t client_port;
     bool server; /* the port's side */
     bool v4;
-    tg_ns last;
+    enum capture_kind arrival;
     uint32_t iss_out, iss_in;
     bool known_out, known_in;
 };
@@ -28,10 +28,14 @@ static bool is_client_port(const struct capture *capture, uint16_t port)
     return false;
 }
 
+static bool is_out(const struct capture_record *r)
+{
+    return r->kind == CAPTURE_OUT || r->kind == CAPTURE_REFUSED;
+}
+
 static bool seen_of(const struct capture_record *r, struct wire_seen *seen)
 {
-    return r->kind != CAPTURE_CALL &&
-           wire_seen_read(span_make(r->bytes, r->len), r->kind == CAPTURE_OUT, seen);
+    return r->kind != CAPTURE_CALL && wire_seen_read(span_make(r->bytes, r->len), is_out(r), seen);
 }
 
 uint16_t capture_last_flow(const struct capture *capture, unsigned port)
@@ -48,10 +52,12 @@ uint16_t capture_last_flow(const struct capture *capture, unsigned port)
     return 0;
 }
 
+/* Since the start. */
 static void say_time(struct script *s, tg_ns time)
 {
-    fprintf(s->file, "+%.6f ", (double)(time - s->last) / TG_S);
-    s->last = time;
+    tg_ns since = time - s->capture->start;
+    fprintf(s->file, "%llu.%09llu ", (unsigned long long)(since / TG_S),
+            (unsigned long long)(since % TG_S));
 }
 
 /* --- options ------------------------------------------------------------------------------------------------ */
@@ -80,10 +86,7 @@ static void say_option(struct script *s, const uint8_t *option, bool out)
         say_sack(s, option, out ? s->iss_in : s->iss_out);
         break;
     case 8:
-        if (out)
-            fprintf(s->file, "TS val ... ecr ...");
-        else
-            fprintf(s->file, "TS val %u ecr ...", wire_get32(option + 2));
+        fprintf(s->file, "TS val %u ecr %u", wire_get32(option + 2), wire_get32(option + 6));
         break;
     }
 }
@@ -135,11 +138,12 @@ static void say_segment(struct script *s, const struct capture_record *r,
                         const struct wire_seen *seen)
 {
     struct sim_layout l;
-    bool out = r->kind == CAPTURE_OUT;
+    static const char *const ecn[] = {"", "[ect1] ", "[ect0] ", "[ce] "};
+    bool out = is_out(r);
     learn_numbers(s, seen, out);
     uint32_t seq = seen->seq - (out ? s->iss_out : s->iss_in);
     say_time(s, r->time);
-    fprintf(s->file, "%c ", out ? '>' : '<');
+    fprintf(s->file, "%c %s", out ? '>' : '<', ecn[seen->ecn]);
     say_flags(s, seen->flags);
     fprintf(s->file, " %u:%u(%u)", seq, seq + seen->bytes, seen->bytes);
     if (seen->flags & TCP_ACK)
@@ -148,27 +152,36 @@ static void say_segment(struct script *s, const struct capture_record *r,
         fprintf(s->file, " win %u ", seen->window);
     else
         fprintf(s->file, " ");
-    if (out && seen->flags & TCP_SYN)
-        fprintf(s->file, "<...>");
-    else if (sim_layout_find(span_make(r->bytes, r->len), &l))
+    if (sim_layout_find(span_make(r->bytes, r->len), &l))
         say_options(s, r->bytes, &l, out);
     fprintf(s->file, "\n");
+}
+
+static bool is_too_big(const struct script *s, const struct capture_record *r)
+{
+    size_t head = s->v4 ? IP4_BYTES : IP6_BYTES;
+    const uint8_t *ip = r->bytes + ETH_BYTES, *icmp = ip + head;
+    if (r->len < ETH_BYTES + 2 * head + 8 + 8)
+        return false;
+    if (s->v4)
+        return wire_get16(r->bytes + 12) == ETHERTYPE_IP4 && ip[9] == IP_PROTO_ICMP &&
+               icmp[0] == 3 && icmp[1] == 4;
+    return wire_get16(r->bytes + 12) == ETHERTYPE_IP6 && ip[6] == IP_PROTO_ICMP6 && icmp[0] == 2;
 }
 
 /* A frame of this port that is not TCP, or broken: too-big messages are said, all else is a remark. */
 static void say_other(struct script *s, const struct capture_record *r)
 {
-    const uint8_t *ip = r->bytes + ETH_BYTES, *quoted = ip + IP4_BYTES + 8;
-    bool icmp4 = r->kind == CAPTURE_IN && r->len >= ETH_BYTES + 2 * IP4_BYTES + 8 + 8 &&
-                 wire_get16(r->bytes + 12) == ETHERTYPE_IP4 && ip[9] == IP_PROTO_ICMP &&
-                 ip[IP4_BYTES] == 3 && ip[IP4_BYTES + 1] == 4;
-    if (icmp4 && (wire_get16(quoted + IP4_BYTES) == s->client_port ||
-                  wire_get16(quoted + IP4_BYTES + 2) == s->client_port)) {
-        uint32_t seq = wire_get32(quoted + IP4_BYTES + 4) - s->iss_out;
-        uint32_t bytes = wire_get16(quoted + 2) - IP4_BYTES - TCP_BYTES;
+    size_t head = s->v4 ? IP4_BYTES : IP6_BYTES;
+    const uint8_t *icmp = r->bytes + ETH_BYTES + head, *quoted = icmp + 8, *tcp = quoted + head;
+    if (!is_out(r) && is_too_big(s, r) &&
+        (wire_get16(tcp) == s->client_port || wire_get16(tcp + 2) == s->client_port)) {
+        uint32_t seq = wire_get32(tcp + 4) - s->iss_out;
+        uint32_t bytes = s->v4 ? wire_get16(quoted + 2) - IP4_BYTES : wire_get16(quoted + 4);
+        bytes -= TCP_BYTES;
         say_time(s, r->time);
         fprintf(s->file, "< icmp unreachable frag_needed mtu %u [%u:%u(%u)]\n",
-                wire_get16(ip + IP4_BYTES + 6), seq, seq + bytes, bytes);
+                wire_get16(icmp + 6), seq, seq + bytes, bytes);
         return;
     }
     struct sim_layout l;
@@ -186,21 +199,50 @@ static void say_call(struct script *s, const struct capture_record *r)
     fputc('\n', s->file);
 }
 
+static bool concerns(const struct script *s, const struct wire_seen *seen)
+{
+    return (s->server ? seen->remote_port : seen->local_port) == s->client_port;
+}
+
+/* It answers a SYN. */
+static bool listens(const struct script *s)
+{
+    for (size_t i = 0; i < s->capture->count; i++) {
+        struct wire_seen seen;
+        const struct capture_record *r = &s->capture->records[i];
+        if (r->port == s->port && is_out(r) && seen_of(r, &seen) && concerns(s, &seen) &&
+            seen.flags & TCP_SYN)
+            return true;
+    }
+    return false;
+}
+
+/* The neighbour's hardware address was known when the first segment of this family left. */
+static tg_ns neighbour_known(const struct script *s)
+{
+    for (size_t i = 0; i < s->capture->count; i++) {
+        struct wire_seen seen;
+        const struct capture_record *r = &s->capture->records[i];
+        if (r->port == s->port && is_out(r) && seen_of(r, &seen) &&
+            ip_addr_is4(&seen.local) == s->v4)
+            return r->time;
+    }
+    return 0;
+}
+
 static void say_preamble(struct script *s, const char *remark)
 {
     fprintf(s->file, "// %s\n// Written by tidegate-sim: one connection as the %s saw it.\n",
             remark, s->server ? "server" : "client");
-    fprintf(s->file, "--ip_version=%s\n", s->v4 ? "ipv4" : "ipv6");
+    fprintf(s->file, "--ip_version=%s\n--turns\n%s\n", s->v4 ? "ipv4" : "ipv6",
+            s->capture->settings[s->port]);
+    fprintf(s->file, "`sysctl -q tidegate.neighbour_ns=%llu`\n",
+            (unsigned long long)neighbour_known(s));
     fprintf(s->file, "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n");
-    if (s->server)
+    if (s->server && listens(s))
         fprintf(s->file, "+0 bind(3, ..., ...) = 0\n+0 listen(3, 1) = 0\n");
     else
         fprintf(s->file, "+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n");
-}
-
-static bool concerns(const struct script *s, const struct wire_seen *seen)
-{
-    return (s->server ? seen->remote_port : seen->local_port) == s->client_port;
 }
 
 static bool is_over_ip4(const struct script *s)
@@ -214,6 +256,15 @@ static bool is_over_ip4(const struct script *s)
     return true;
 }
 
+/* An edge node does not tell when its workers take what. */
+static bool has_taken(const struct script *s)
+{
+    for (size_t i = 0; i < s->capture->count; i++)
+        if (s->capture->records[i].port == s->port && s->capture->records[i].kind == CAPTURE_TAKEN)
+            return true;
+    return false;
+}
+
 bool capture_write_script(const struct capture *capture, unsigned port, uint16_t client_port,
                           const char *remark, const char *path)
 {
@@ -221,16 +272,16 @@ bool capture_write_script(const struct capture *capture, unsigned port, uint16_t
                        .capture = capture,
                        .port = port,
                        .client_port = client_port,
-                       .server = port != 0,
-                       .last = capture->start};
+                       .server = port != 0};
     if (!s.file)
         return false;
     s.v4 = is_over_ip4(&s);
+    s.arrival = has_taken(&s) ? CAPTURE_TAKEN : CAPTURE_IN;
     say_preamble(&s, remark);
     for (size_t i = 0; i < capture->count; i++) {
         const struct capture_record *r = &capture->records[i];
         struct wire_seen seen;
-        if (r->port != port)
+        if (r->port != port || (r->kind != s.arrival && !is_out(r) && r->kind != CAPTURE_CALL))
             continue;
         if (r->kind == CAPTURE_CALL)
             say_call(&s, r);

@@ -152,6 +152,7 @@ static size_t endpoint_write_reserve(struct endpoint *ep, size_t n, tg_ns now)
         n = room.len;
     sim_stream_fill(endpoint_stream(ep->plan, ep->side), ep->written, room.data, n);
     tcp_commit(ep->host->tcp, ep->handle, n);
+    endpoint_note(ep, "tcp_reserve(@, ..., %zu, %zu) = %zu", n, min, n);
     return n;
 }
 
@@ -169,8 +170,10 @@ static size_t endpoint_write_buf(struct endpoint *ep, size_t n, tg_ns now)
         n = BUF_ROOM;
     sim_stream_fill(endpoint_stream(ep->plan, ep->side), ep->written, buf_put(b, (uint16_t)n), n);
     enum tg_err err = tcp_send_buf(ep->host->tcp, ep->handle, b);
-    if (err == TG_OK)
+    if (err == TG_OK) {
+        endpoint_note(ep, "tcp_send_buf(@, ..., %zu) = %zu", n, n);
         return n;
+    }
     buf_unref(io_pool(ep->host->io), b);
     if (err == TG_NO_MEMORY)
         endpoint_later(ep, now + RETRY);
@@ -189,9 +192,10 @@ static size_t endpoint_write_some(struct endpoint *ep, size_t n, tg_ns now)
         break;
     }
     size_t wrote = endpoint_write_copy(ep, n);
-    if (wrote == 0)
-        endpoint_later(ep,
-                       now + 50 * RETRY); /* full (WRITABLE comes) or no buffers (it does not) */
+    if (wrote == 0) /* full (WRITABLE comes) or no buffers (it does not) */
+        endpoint_later(ep, now + 50 * RETRY);
+    else
+        endpoint_note(ep, "write(@, ..., %zu) = %zu", wrote, wrote);
     return wrote;
 }
 
@@ -218,7 +222,6 @@ static void endpoint_write(struct endpoint *ep, tg_ns now)
         if (wrote == 0)
             return;
         ep->written += wrote;
-        endpoint_note(ep, "write(@, ..., %zu) = %zu", wrote, wrote);
         ep->write_next = now + plan->write_pause;
     }
 }

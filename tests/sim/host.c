@@ -110,7 +110,11 @@ static unsigned host_parse(struct host *host, struct buf *burst[], unsigned n, t
         if (reason != TG_C_none) {
             stats_count(&host->stats, reason);
             buf_unref(io_pool(host->io), b);
-        } else if (b->ip_version && b->ip_proto == IP_PROTO_TCP) {
+            continue;
+        }
+        capture_frame(host->node.sim->capture, now, CAPTURE_TAKEN, host->port,
+                      span_make(b->data, b->len));
+        if (b->ip_version && b->ip_proto == IP_PROTO_TCP) {
             b->verdict = BUF_LOCAL;
             burst[kept++] = b;
         } else {
@@ -194,6 +198,12 @@ static void host_transmit(void *arg, unsigned port, struct span frame, tg_ns now
     sim_transmit(host->node.sim, host->port, frame);
 }
 
+static void host_refused(void *arg, unsigned port, struct span frame, tg_ns now)
+{
+    struct host *host = arg;
+    capture_frame(host->node.sim->capture, now, CAPTURE_REFUSED, host->port, frame);
+}
+
 static bool host_fault(void *arg, enum io_sim_fault kind)
 {
     struct host *host = arg;
@@ -246,6 +256,7 @@ static enum tg_err host_open_tcp(struct host *host, const struct host_config *co
     tcp.pick_port_arg = host;
     tcp.tso_bytes_max = io_caps(host->io, 0)->tso_bytes_max;
     tcp.tso_segments_max = io_caps(host->io, 0)->tso_segments_max;
+    capture_settings(host->node.sim->capture, host->port, &tcp, config->mtu);
     return tcp_create(&tcp, host->net, io_pool(host->io), &host->wheel, &host->stats,
                       sim_toeplitz(), host_tx_done, host->io, &host->tcp);
 }
@@ -283,6 +294,7 @@ bool host_open(struct host *host, struct sim *sim, const struct host_config *con
         .tx_checksum_offload = config->offload,
         .tso_bytes_max = host->nic.tso_bytes_max,
         .transmit = host_transmit,
+        .refused = sim->capture ? host_refused : NULL,
         .arg = host,
     };
     memcpy(io.mac, host->mac, 6);

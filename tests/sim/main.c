@@ -2,6 +2,7 @@
  * tidegate-sim: runs seeds. Each seed runs twice and must give the same digest. A failing seed prints
  * what is wrong and the command that repeats it; the last line counts.
  */
+#include "tests/sim/capture.h"
 #include "tests/sim/minimise.h"
 #include "tests/sim/run.h"
 #include <getopt.h>
@@ -71,9 +72,9 @@ static _Noreturn void usage(const char *program)
 {
     fprintf(stderr,
             "usage: %s [--seed N] [--seeds COUNT] [--scenario tcp|http|fleet] [--jobs N] [--once]\n"
-            "       [--digests] [--selftest] [--verbose] [--trace]\n"
+            "       [--digests] [--selftest] [--verbose] [--trace] [--scripts FOLDER]\n"
             "Runs seeds N .. N+COUNT-1 (1 and 1), each twice (--once: once). --seeds also runs the "
-            "self-test.\n",
+            "self-test. --scripts: writes .pkt scripts of the runs instead.\n",
             program);
     exit(2);
 }
@@ -113,7 +114,26 @@ static void explain(const struct run_options *o, const struct run_totals *totals
 struct options {
     struct run_options run;
     bool selftest;
+    const char *scripts; /* a folder; NULL: none are wanted */
 };
+
+/* Every run's last connection, as either side saw it: tidegate-pkt must bring the stack to the same again. */
+static unsigned write_scripts(const struct options *o, uint64_t seed)
+{
+    struct capture capture = {0};
+    unsigned written = 0;
+    run_scenario(run_scenario_function(run_scenario_of(&o->run, seed)), seed, NULL, &capture, false,
+                 false);
+    for (unsigned port = 0; port < 2; port++) {
+        char path[300], remark[40];
+        uint16_t flow = capture_last_flow(&capture, port);
+        snprintf(path, sizeof path, "%s/%llu-%u.pkt", o->scripts, (unsigned long long)seed, port);
+        snprintf(remark, sizeof remark, "seed %llu", (unsigned long long)seed);
+        written += flow && capture_write_script(&capture, port, flow, remark, path);
+    }
+    capture_free(&capture);
+    return written;
+}
 
 static void option_take(struct options *o, int c, const char *program)
 {
@@ -144,6 +164,9 @@ static void option_take(struct options *o, int c, const char *program)
     case 'o':
         o->run.once = true;
         break;
+    case 'w':
+        o->scripts = optarg;
+        break;
     case 't':
         o->selftest = true, o->run.count = 0;
         break;
@@ -155,11 +178,17 @@ static void option_take(struct options *o, int c, const char *program)
 static struct options options_parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'n'},
-        {"scenario", required_argument, NULL, 'c'}, {"jobs", required_argument, NULL, 'j'},
-        {"verbose", no_argument, NULL, 'v'},        {"selftest", no_argument, NULL, 't'},
-        {"trace", no_argument, NULL, 'f'},          {"digests", no_argument, NULL, 'd'},
-        {"once", no_argument, NULL, 'o'},           {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"scenario", required_argument, NULL, 'c'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"verbose", no_argument, NULL, 'v'},
+        {"selftest", no_argument, NULL, 't'},
+        {"trace", no_argument, NULL, 'f'},
+        {"digests", no_argument, NULL, 'd'},
+        {"once", no_argument, NULL, 'o'},
+        {"scripts", required_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct options o = {.run = {.seed = 1, .count = 1, .scenario = -1}};
@@ -206,6 +235,13 @@ int main(int argc, char **argv)
     /* Every run takes and gives back tens of MiB: keep them, page faults cost more than the runs. */
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    if (o.scripts) {
+        unsigned written = 0;
+        for (uint64_t i = 0; i < o.run.count; i++)
+            written += write_scripts(&o, o.run.seed + i);
+        printf("%u scripts\n", written);
+        return written ? 0 : 1;
+    }
     double start = seconds();
     struct run_totals totals = o.run.count ? run_seeds(&o.run) : (struct run_totals){0};
     double took = seconds() - start;
