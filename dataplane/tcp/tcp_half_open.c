@@ -11,46 +11,47 @@
 #define ANSWER_UNIT    26    /* answered: 2^26 ns, 67 ms ... */
 #define ANSWER_SPACING 7u    /* ... of which so many lie between two answers */
 
-static struct tcp_syn_entry *entry_at(const struct tcp *tcp, uint32_t number)
+static struct tcp_syn syn_at(const struct tcp *tcp, uint32_t number)
 {
     tg_assert(number < tcp_syncache_size(&tcp->syncache));
-    return &tcp->syncache.entries[number];
+    return tcp_syncache_at(&tcp->syncache, number);
 }
 
 /* The window that our SYN-ACK has told. */
-static uint32_t entry_window(const struct tcp *tcp, const struct tcp_syn_entry *e)
+static uint32_t entry_window(const struct tcp *tcp, struct tcp_syn e)
 {
     uint32_t window = tcp_syn_window(tcp, 0);
-    return e->flags & TCP_SYN_SMALL ? u32_min(window, tcp->config.pressure_window) : window;
+    return e.mark->flags & TCP_SYN_SMALL ? u32_min(window, tcp->config.pressure_window) : window;
 }
 
 /* --- answers ----------------------------------------------------------------------------------------- */
 
-static void options_fill(const struct tcp_syn_entry *e, struct tcp_options *o, tg_ns now)
+static void options_fill(struct tcp_syn e, struct tcp_options *o, tg_ns now)
 {
-    o->has_timestamps = e->flags & TCP_SYN_TIMESTAMPS;
+    o->has_timestamps = e.mark->flags & TCP_SYN_TIMESTAMPS;
     /* an owner's timestamp has its first tick after four hours */
-    o->ts_value = e->flags & TCP_SYN_OWNER ? e->ts_offset : tcp_timestamp(e->ts_offset, now);
-    o->ts_echo = e->ts_recent;
+    o->ts_value =
+        e.mark->flags & TCP_SYN_OWNER ? e.entry->ts_offset : tcp_timestamp(e.entry->ts_offset, now);
+    o->ts_echo = e.entry->ts_recent;
 }
 
 /* False: there is no frame; the client asks again, or the sweep comes by. */
-static bool syn_ack_send(struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns now)
+static bool syn_ack_send(struct tcp *tcp, struct tcp_syn e, tg_ns now)
 {
-    const struct ip_addr *remote = &e->tuple.remote;
+    const struct ip_addr *remote = &e.entry->tuple.remote;
     struct tcp_options options = {
         .has_mss = true,
         .mss = tcp_mss_offer(tcp, remote, tcp_path_mtu(tcp, remote)),
-        .has_wscale = e->flags & TCP_SYN_WSCALE,
+        .has_wscale = e.mark->flags & TCP_SYN_WSCALE,
         .wscale = tcp->rcv_scale,
-        .sack_permitted = e->flags & TCP_SYN_SACK,
+        .sack_permitted = e.mark->flags & TCP_SYN_SACK,
     };
     options_fill(e, &options, now);
     const struct tcp_stateless answer = {
-        .tuple = &e->tuple,
-        .seq = e->iss,
-        .ack = e->irs + 1,
-        .flags = TCP_SYN | TCP_ACK | (e->flags & TCP_SYN_ECN ? TCP_ECE : 0),
+        .tuple = &e.entry->tuple,
+        .seq = e.entry->iss,
+        .ack = e.entry->irs + 1,
+        .flags = TCP_SYN | TCP_ACK | (e.mark->flags & TCP_SYN_ECN ? TCP_ECE : 0),
         .window = (uint16_t)entry_window(tcp, e),
         .options = &options,
     };
@@ -58,34 +59,34 @@ static bool syn_ack_send(struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns n
 }
 
 /* The clock starts when the first one has left. */
-static void syn_ack_first(struct tcp *tcp, struct tcp_syn_entry *e, tg_ns now)
+static void syn_ack_first(struct tcp *tcp, struct tcp_syn e, tg_ns now)
 {
-    e->start_us = (uint32_t)(now / TG_US);
+    e.entry->start_us = (uint32_t)(now / TG_US);
     if (syn_ack_send(tcp, e, now))
-        e->flags &= (uint16_t)~TCP_SYN_UNSENT;
+        e.mark->flags &= ~TCP_SYN_UNSENT;
     else
-        e->flags |= TCP_SYN_UNSENT;
+        e.mark->flags |= TCP_SYN_UNSENT;
 }
 
 /* <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, twice a second at most: two stacks that disagree do not talk for ever. */
-static void ack_send(struct tcp *tcp, struct tcp_syn_entry *e, bool challenge, tg_ns now)
+static void ack_send(struct tcp *tcp, struct tcp_syn e, bool challenge, tg_ns now)
 {
     uint8_t unit = (uint8_t)(now >> ANSWER_UNIT);
-    if (e->answered && (uint8_t)(unit - e->answered) < ANSWER_SPACING)
+    if (e.mark->answered && (uint8_t)(unit - e.mark->answered) < ANSWER_SPACING)
         return;
     if (challenge && !tcp_challenge_allowed(tcp, now))
         return;
     if (challenge)
         stats_count(tcp->stats, TG_C_tcp_challenge_ack);
-    e->answered = unit ? unit : 1;
+    e.mark->answered = unit ? unit : 1;
     struct tcp_options options = {0};
     options_fill(e, &options, now);
-    unsigned scale = e->flags & TCP_SYN_WSCALE ? tcp->rcv_scale : 0;
+    unsigned scale = e.mark->flags & TCP_SYN_WSCALE ? tcp->rcv_scale : 0;
     uint32_t window = entry_window(tcp, e) + (1u << scale) - 1; /* rounded up: the edge stays */
     const struct tcp_stateless answer = {
-        .tuple = &e->tuple,
-        .seq = e->iss + 1,
-        .ack = e->irs + 1,
+        .tuple = &e.entry->tuple,
+        .seq = e.entry->iss + 1,
+        .ack = e.entry->irs + 1,
         .flags = TCP_ACK,
         .window = (uint16_t)(window >> scale),
         .options = &options,
@@ -95,30 +96,30 @@ static void ack_send(struct tcp *tcp, struct tcp_syn_entry *e, bool challenge, t
 
 /* --- the clock: one timer for all --------------------------------------------------------------------- */
 
-static tg_ns due_at(const struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns now)
+static tg_ns due_at(const struct tcp *tcp, struct tcp_syn e, tg_ns now)
 {
-    tg_ns due = tcp_syn_due(e, tcp->config.profile->rto_syn, tcp->config.rto_max);
-    tg_ns age = tcp_syn_age(e, now);
-    if (e->flags & TCP_SYN_UNSENT)
+    tg_ns due = tcp_syn_due(e.mark->retries, tcp->config.profile->rto_syn, tcp->config.rto_max);
+    tg_ns age = tcp_syn_age(e.entry, now);
+    if (e.mark->flags & TCP_SYN_UNSENT)
         due = TCP_REPAIR;
     return due > age ? now + (due - age) : now;
 }
 
-static void entry_visit(struct tcp *tcp, struct tcp_syn_entry *e, tg_ns now)
+static void entry_visit(struct tcp *tcp, struct tcp_syn e, tg_ns now)
 {
     tg_ns due = due_at(tcp, e, now);
-    if (due <= now && e->flags & TCP_SYN_UNSENT) {
+    if (due <= now && e.mark->flags & TCP_SYN_UNSENT) {
         syn_ack_first(tcp, e, now);
         due = due_at(tcp, e, now);
     }
     if (due <= now) {
-        if (e->retries >= u32_min(tcp->config.syn_retries, TCP_SYN_RETRIES_MAX)) {
+        if (e.mark->retries >= u32_min(tcp->config.syn_retries, TCP_SYN_RETRIES_MAX)) {
             stats_count(tcp->stats, TG_C_tcp_timed_out);
             tcp_syncache_remove(&tcp->syncache, e);
             return;
         }
-        e->retries++;
-        e->flags |= TCP_SYN_AGAIN;
+        e.mark->retries++;
+        e.mark->flags |= TCP_SYN_AGAIN;
         (void)syn_ack_send(tcp, e, now);
         due = due_at(tcp, e, now);
     }
@@ -138,8 +139,8 @@ static void sweep(struct timer *timer, void *arg, tg_ns now)
     for (unsigned i = 0; i < SWEEP_ENTRIES && c->hand < size; i++) {
         if (net_tx_room(tcp->net) == 0)
             break; /* go on with the next tick */
-        struct tcp_syn_entry *e = &c->entries[c->hand++];
-        if (e->flags)
+        struct tcp_syn e = tcp_syncache_at(c, c->hand++);
+        if (e.mark->flags)
             entry_visit(tcp, e, now);
     }
     tg_ns next = now + TIMER_TICK;
@@ -153,7 +154,7 @@ static void sweep(struct timer *timer, void *arg, tg_ns now)
         c->hand = 0;
 }
 
-static void clock_start(struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns now)
+static void clock_start(struct tcp *tcp, struct tcp_syn e, tg_ns now)
 {
     struct tcp_syncache *c = &tcp->syncache;
     tg_ns due = due_at(tcp, e, now);
@@ -162,7 +163,7 @@ static void clock_start(struct tcp *tcp, const struct tcp_syn_entry *e, tg_ns no
         timer_arm(tcp->wheel, &c->timer, due);
 }
 
-static void entry_end(struct tcp *tcp, struct tcp_syn_entry *e)
+static void entry_end(struct tcp *tcp, struct tcp_syn e)
 {
     tcp_syncache_remove(&tcp->syncache, e);
     if (tcp->syncache.live)
@@ -196,19 +197,19 @@ void tcp_half_open_destroy(struct tcp *tcp)
 /* --- SYN in ------------------------------------------------------------------------------------------- */
 
 /* Options count only in a SYN; what both sides have is in force (RFC 7323 s2.2, s3.2; RFC 2018 s2). */
-static void syn_take(const struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static void syn_take(const struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
     const struct tcp_options *o = &rx->options;
     unsigned flags = o->has_timestamps ? TCP_SYN_TIMESTAMPS : 0;
     flags |= o->sack_permitted ? TCP_SYN_SACK : 0;
     flags |= o->has_wscale ? TCP_SYN_WSCALE : 0;
     flags |= tcp_ecn_asked(tcp, rx->flags) ? TCP_SYN_ECN : 0;
-    e->flags |= (uint16_t)flags;
-    e->irs = rx->seg.seq;
-    e->window = rx->seg.window;
-    e->peer_mss = tcp_syn_mss(rx);
-    e->wscale = (o->has_wscale ? o->wscale : 0) & 15u; /* 14 at most, says the parser */
-    e->ts_recent = o->has_timestamps ? o->ts_value : 0;
+    e.mark->flags |= (uint16_t)flags;
+    e.entry->irs = rx->seg.seq;
+    e.entry->window = rx->seg.window;
+    e.entry->peer_mss = tcp_syn_mss(rx);
+    e.mark->wscale = (o->has_wscale ? o->wscale : 0) & 15u; /* 14 at most, says the parser */
+    e.entry->ts_recent = o->has_timestamps ? o->ts_value : 0;
 }
 
 bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tcp_floor *floor)
@@ -216,17 +217,18 @@ bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tc
     struct tcp_syncache *c = &tcp->syncache;
     if (tcp_governor_cookies_only(tcp, rx->now) || c->live >= tcp->config.half_open_max)
         return false;
-    struct tcp_syn_entry *e = tcp_syncache_insert(c, &rx->tuple, rx->hash);
-    if (!e)
+    uint32_t number = tcp_syncache_insert(c, &rx->tuple, rx->hash);
+    if (number == TCP_SYN_NONE)
         return false;
+    struct tcp_syn e = syn_at(tcp, number);
     struct tcp_numbers numbers =
         tcp_numbers_choose(tcp, &rx->tuple, true, floor, rx->options.has_timestamps, rx->now);
-    e->iss = numbers.iss;
-    e->ts_offset = numbers.ts_offset;
+    e.entry->iss = numbers.iss;
+    e.entry->ts_offset = numbers.ts_offset;
     if (numbers.owner)
-        e->flags |= TCP_SYN_OWNER;
+        e.mark->flags |= TCP_SYN_OWNER;
     if (tcp->governor.level >= TCP_TIGHT)
-        e->flags |= TCP_SYN_SMALL;
+        e.mark->flags |= TCP_SYN_SMALL;
     syn_take(tcp, e, rx);
     syn_ack_first(tcp, e, rx->now);
     clock_start(tcp, e, rx->now);
@@ -236,11 +238,11 @@ bool tcp_half_open_add(struct tcp *tcp, const struct tcp_rx *rx, const struct tc
 /* --- segments (RFC 9293 s3.10.7.4) ------------------------------------------------------------------------ */
 
 /* RFC 7323 s5.3 R1. A half-open connection is never old enough for its timestamp to be forgotten. */
-static bool timestamps_check(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static bool timestamps_check(struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
-    if (!(e->flags & TCP_SYN_TIMESTAMPS) || rx->flags & TCP_RST)
+    if (!(e.mark->flags & TCP_SYN_TIMESTAMPS) || rx->flags & TCP_RST)
         return true;
-    bool old = rx->options.has_timestamps && seq_lt(rx->options.ts_value, e->ts_recent);
+    bool old = rx->options.has_timestamps && seq_lt(rx->options.ts_value, e.entry->ts_recent);
     if (rx->options.has_timestamps && !old)
         return true;
     stats_count(tcp->stats, TG_C_tcp_paws);
@@ -250,14 +252,14 @@ static bool timestamps_check(struct tcp *tcp, struct tcp_syn_entry *e, const str
 }
 
 /* First: the sequence number. RCV.NXT is IRS + 1, the window the one that our SYN-ACK told, never 0. */
-static bool sequence_check(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static bool sequence_check(struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
     uint32_t len = rx->bytes + (rx->flags & TCP_FIN ? 1 : 0);
     uint32_t window = entry_window(tcp, e);
-    uint32_t first = rx->seq - (e->irs + 1), last = first + len - 1;
+    uint32_t first = rx->seq - (e.entry->irs + 1), last = first + len - 1;
     if (first < window || (len && last < window))
         return true;
-    bool again = seq_lt(rx->seq, e->irs + 1) && len;
+    bool again = seq_lt(rx->seq, e.entry->irs + 1) && len;
     stats_count(tcp->stats, again ? TG_C_tcp_duplicate : TG_C_tcp_out_of_window);
     if (!(rx->flags & TCP_RST))
         ack_send(tcp, e, false, rx->now);
@@ -265,9 +267,9 @@ static bool sequence_check(struct tcp *tcp, struct tcp_syn_entry *e, const struc
 }
 
 /* Second: RST (RFC 5961 s3.2). After a passive open the connection goes back to LISTEN, nobody is told. */
-static void reset_take(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static void reset_take(struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
-    if (rx->seq != e->irs + 1) {
+    if (rx->seq != e.entry->irs + 1) {
         ack_send(tcp, e, true, rx->now);
         return;
     }
@@ -275,25 +277,25 @@ static void reset_take(struct tcp *tcp, struct tcp_syn_entry *e, const struct tc
     entry_end(tcp, e);
 }
 
-static struct tcp_pcb *complete(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static struct tcp_pcb *complete(struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
     const struct tcp_proof proof = {
-        .iss = e->iss,
-        .irs = e->irs,
-        .ts_offset = e->ts_offset,
-        .ts_recent = e->ts_recent,
-        .syn_window = e->window,
-        .small = e->flags & TCP_SYN_SMALL,
-        .syn_ns = rx->now - tcp_syn_age(e, rx->now),
-        .retries = e->retries,
-        .sampled = !(e->flags & TCP_SYN_AGAIN),
-        .owner = e->flags & TCP_SYN_OWNER,
-        .syn = {.mss = e->peer_mss,
-                .wscale = e->wscale,
-                .has_wscale = e->flags & TCP_SYN_WSCALE,
-                .sack = e->flags & TCP_SYN_SACK,
-                .timestamps = e->flags & TCP_SYN_TIMESTAMPS,
-                .ecn = e->flags & TCP_SYN_ECN},
+        .iss = e.entry->iss,
+        .irs = e.entry->irs,
+        .ts_offset = e.entry->ts_offset,
+        .ts_recent = e.entry->ts_recent,
+        .syn_window = e.entry->window,
+        .small = e.mark->flags & TCP_SYN_SMALL,
+        .syn_ns = rx->now - tcp_syn_age(e.entry, rx->now),
+        .retries = e.mark->retries,
+        .sampled = !(e.mark->flags & TCP_SYN_AGAIN),
+        .owner = e.mark->flags & TCP_SYN_OWNER,
+        .syn = {.mss = e.entry->peer_mss,
+                .wscale = e.mark->wscale,
+                .has_wscale = e.mark->flags & TCP_SYN_WSCALE,
+                .sack = e.mark->flags & TCP_SYN_SACK,
+                .timestamps = e.mark->flags & TCP_SYN_TIMESTAMPS,
+                .ecn = e.mark->flags & TCP_SYN_ECN},
     };
     struct tcp_pcb *pcb = tcp_open_proven(tcp, rx, &proof);
     if (pcb)
@@ -303,10 +305,10 @@ static struct tcp_pcb *complete(struct tcp *tcp, struct tcp_syn_entry *e, const 
 
 /* Fifth: the ACK field. Another number than ours may be a cookie's that this client got before there was a free
  * place for it. */
-static struct tcp_pcb *ack_take(struct tcp *tcp, struct tcp_syn_entry *e, const struct tcp_rx *rx)
+static struct tcp_pcb *ack_take(struct tcp *tcp, struct tcp_syn e, const struct tcp_rx *rx)
 {
     struct tcp_pcb *pcb;
-    if (rx->seg.ack == e->iss + 1)
+    if (rx->seg.ack == e.entry->iss + 1)
         return complete(tcp, e, rx);
     if (tcp_cookie_take(tcp, rx, &pcb)) {
         if (pcb)
@@ -320,10 +322,10 @@ static struct tcp_pcb *ack_take(struct tcp *tcp, struct tcp_syn_entry *e, const 
 
 struct tcp_pcb *tcp_half_open_arrives(struct tcp *tcp, uint32_t number, struct tcp_rx *rx)
 {
-    struct tcp_syn_entry *e = entry_at(tcp, number);
+    struct tcp_syn e = syn_at(tcp, number);
     bool syn = rx->flags & TCP_SYN && !(rx->flags & TCP_RST);
-    if (syn && !(rx->flags & TCP_ACK) && rx->seg.seq == e->irs) { /* our SYN-ACK was lost */
-        e->flags |= TCP_SYN_AGAIN;
+    if (syn && !(rx->flags & TCP_ACK) && rx->seg.seq == e.entry->irs) { /* our SYN-ACK was lost */
+        e.mark->flags |= TCP_SYN_AGAIN;
         (void)syn_ack_send(tcp, e, rx->now);
         return NULL;
     }
@@ -352,8 +354,8 @@ struct tcp_pcb *tcp_half_open_arrives(struct tcp *tcp, uint32_t number, struct t
 /* RFC 5927 s5.2: hard errors end what is not synchronised, when they quote what is in flight: the SYN-ACK. */
 void tcp_half_open_unreachable(struct tcp *tcp, uint32_t number, uint32_t seq, bool hard)
 {
-    struct tcp_syn_entry *e = entry_at(tcp, number);
-    if (seq != e->iss)
+    struct tcp_syn e = syn_at(tcp, number);
+    if (seq != e.entry->iss)
         return;
     stats_count(tcp->stats, TG_C_tcp_icmp_errors);
     if (hard)
@@ -363,8 +365,8 @@ void tcp_half_open_unreachable(struct tcp *tcp, uint32_t number, uint32_t seq, b
 void tcp_half_open_forget(struct tcp *tcp, uint16_t port)
 {
     for (uint32_t i = 0; tcp->syncache.live && i < tcp_syncache_size(&tcp->syncache); i++) {
-        struct tcp_syn_entry *e = entry_at(tcp, i);
-        if (e->flags && e->tuple.local_port == port)
+        struct tcp_syn e = syn_at(tcp, i);
+        if (e.mark->flags && e.entry->tuple.local_port == port)
             entry_end(tcp, e);
     }
 }

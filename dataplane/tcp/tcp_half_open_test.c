@@ -327,7 +327,7 @@ static void a_flood_takes_no_memory(void **state)
     assert_int_equal(t->node.tcp->actives.in_use, 0);
     assert_int_equal(t->node.tcp->flows.count, 0);
     assert_int_equal(t->node.wheel.armed, armed + 1);
-    assert_int_equal(sizeof(struct tcp_syn_entry), 64);
+    assert_int_equal(TCP_SYN_BYTES, 64);
     for (unsigned i = 0; i < 5000; i++) { /* and ACKs that prove nothing take none either */
         t->tuple.remote_port = (uint16_t)(10000 + i);
         t->our_iss = i * 2654435761u;

@@ -28,7 +28,6 @@
 
 #include "base/hash.h"
 #include "base/pool.h"
-#include "base/vector.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_cookie_state.h"
 #include "tcp/tcp_options.h"
@@ -199,15 +198,6 @@ static inline bool segment_writable(const struct tcp *tcp, const struct buf *b)
     return b->refs == 1 && tcp->tx_done(tcp->tx_done_arg, b);
 }
 
-/* No padding, so addresses compare as bytes. */
-static inline bool tcp_tuple_equal(const struct ip_tuple *a, const struct ip_tuple *b)
-{
-    bool ports = a->local_port == b->local_port && a->remote_port == b->remote_port;
-    return ports & vector_equal32(a, b);
-}
-static_assert(sizeof(struct ip_tuple) == 36 && offsetof(struct ip_tuple, local_port) == 32,
-              "tuples compare as bytes");
-
 /* --- connections (tcp.c) --------------------------------------------------------------------- */
 static inline struct tcp_pcb *tcp_pcb_at(const struct tcp *tcp, uint32_t index)
 {
@@ -248,7 +238,7 @@ bool tcp_flow_matches(const struct tcp *tcp, uint32_t value, const struct ip_tup
 /* It is that connection, and not over. */
 static inline bool tcp_pcb_matches(const struct tcp_pcb *pcb, const struct ip_tuple *tuple)
 {
-    return !tcp_has(pcb, TCP_F_DETACHED) && tcp_tuple_equal(&pcb->tuple, tuple);
+    return !tcp_has(pcb, TCP_F_DETACHED) && wire_tuple_equal(&pcb->tuple, tuple);
 }
 void tcp_queue_free(struct tcp *tcp, struct buf *first);
 /* What waits to be read is dropped, as if it had been; pcb may be asleep. */

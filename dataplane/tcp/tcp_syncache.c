@@ -2,6 +2,7 @@
  * See tcp_syncache.h.
  */
 #include "tcp/tcp_syncache.h"
+#include "base/pages.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,17 +14,19 @@ enum tg_err tcp_syncache_init(struct tcp_syncache *cache, uint32_t most, const u
     cache->multiplier = secret[0] | 1;
     cache->addend = secret[1];
     cache->earliest = UINT64_MAX;
-    size_t bytes = (size_t)tcp_syncache_size(cache) * sizeof cache->entries[0];
-    cache->entries = aligned_alloc(TG_CACHE_LINE, bytes);
-    if (!cache->entries)
-        return TG_NO_MEMORY;
-    memset(cache->entries, 0, bytes);
-    return TG_OK;
+    cache->marks = pages_create((size_t)tcp_syncache_size(cache) * sizeof cache->marks[0]);
+    cache->entries = pages_create((size_t)tcp_syncache_size(cache) * sizeof cache->entries[0]);
+    if (cache->marks && cache->entries)
+        return TG_OK;
+    tcp_syncache_free(cache);
+    return TG_NO_MEMORY;
 }
 
 void tcp_syncache_free(struct tcp_syncache *cache)
 {
+    free(cache->marks);
     free(cache->entries);
+    cache->marks = NULL;
     cache->entries = NULL;
     cache->buckets = cache->live = 0;
 }
@@ -32,32 +35,28 @@ void tcp_syncache_free(struct tcp_syncache *cache)
 #define GOLDEN                                                                                     \
     0x9e3779b97f4a7c15u /* 2^64 / golden ratio: the second choice from the first's product */
 
+/* Where a hash may lie: numbers of the first places of its buckets; and what its mark says. */
+struct place {
+    uint32_t first[CHOICES];
+    uint8_t tag;
+};
+
 /* Multiply-shift (Dietzfelbinger 1996) spreads 32-bit keys so that two share a bucket by chance only; the
- * high half of the product then scales to any number of buckets. */
-static void buckets_of(const struct tcp_syncache *cache, uint32_t hash,
-                       struct tcp_syn_entry *out[CHOICES])
+ * high half of the product then scales to any number of buckets, and the tag is of the low half. */
+static struct place place_of(const struct tcp_syncache *cache, uint32_t hash)
 {
     uint64_t mixed = hash * cache->multiplier + cache->addend;
+    struct place place = {.tag = (uint8_t)((uint32_t)mixed >> 25)};
     for (unsigned i = 0; i < CHOICES; i++, mixed *= GOLDEN)
-        out[i] = &cache->entries[((mixed >> 32) * cache->buckets >> 32) * TCP_SYN_WAYS];
+        place.first[i] = (uint32_t)((mixed >> 32) * cache->buckets >> 32) * TCP_SYN_WAYS;
+    return place;
 }
 
 void tcp_syncache_prefetch(const struct tcp_syncache *cache, uint32_t hash)
 {
-    struct tcp_syn_entry *buckets[CHOICES];
-    buckets_of(cache, hash, buckets);
-    for (unsigned i = 0; i < CHOICES * TCP_SYN_WAYS; i++)
-        __builtin_prefetch(&buckets[i / TCP_SYN_WAYS][i % TCP_SYN_WAYS]);
-}
-
-static uint32_t entry_number(const struct tcp_syncache *cache, const struct tcp_syn_entry *entry)
-{
-    return (uint32_t)(entry - cache->entries);
-}
-
-static bool entry_is(const struct tcp_syn_entry *entry, const struct ip_tuple *tuple)
-{
-    return entry->flags && memcmp(&entry->tuple, tuple, sizeof *tuple) == 0;
+    struct place place = place_of(cache, hash);
+    for (unsigned i = 0; i < CHOICES; i++)
+        tg_prefetch(&cache->marks[place.first[i]]);
 }
 
 uint32_t tcp_syncache_find(const struct tcp_syncache *cache, const struct ip_tuple *tuple,
@@ -65,58 +64,60 @@ uint32_t tcp_syncache_find(const struct tcp_syncache *cache, const struct ip_tup
 {
     if (cache->live == 0)
         return TCP_SYN_NONE;
-    struct tcp_syn_entry *buckets[CHOICES];
-    buckets_of(cache, hash, buckets);
+    struct place place = place_of(cache, hash);
     for (unsigned i = 0; i < CHOICES * TCP_SYN_WAYS; i++) {
-        const struct tcp_syn_entry *e = &buckets[i / TCP_SYN_WAYS][i % TCP_SYN_WAYS];
-        if (entry_is(e, tuple))
-            return entry_number(cache, e);
+        uint32_t n = place.first[i / TCP_SYN_WAYS] + i % TCP_SYN_WAYS;
+        const struct tcp_syn_mark *mark = &cache->marks[n];
+        if (mark->flags && mark->tag == place.tag &&
+            wire_tuple_equal(&cache->entries[n].tuple, tuple))
+            return n;
     }
     return TCP_SYN_NONE;
 }
 
-/* The last free place of a bucket; *free_places counts them. */
-static struct tcp_syn_entry *bucket_place(struct tcp_syn_entry *bucket, unsigned *free_places)
+/* The last free place of a bucket, TCP_SYN_NONE if there is none; *free_places counts them. */
+static uint32_t bucket_place(const struct tcp_syncache *cache, uint32_t first,
+                             unsigned *free_places)
 {
-    struct tcp_syn_entry *place = NULL;
+    uint32_t place = TCP_SYN_NONE;
     *free_places = 0;
-    for (unsigned way = 0; way < TCP_SYN_WAYS; way++) {
-        if (bucket[way].flags)
+    for (uint32_t n = first; n < first + TCP_SYN_WAYS; n++) {
+        if (cache->marks[n].flags)
             continue;
-        place = &bucket[way];
+        place = n;
         ++*free_places;
     }
     return place;
 }
 
-struct tcp_syn_entry *tcp_syncache_insert(struct tcp_syncache *cache, const struct ip_tuple *tuple,
-                                          uint32_t hash)
+uint32_t tcp_syncache_insert(struct tcp_syncache *cache, const struct ip_tuple *tuple,
+                             uint32_t hash)
 {
-    struct tcp_syn_entry *buckets[CHOICES];
+    struct place place = place_of(cache, hash);
     unsigned free_places[CHOICES];
-    buckets_of(cache, hash, buckets);
-    struct tcp_syn_entry *place = bucket_place(buckets[0], &free_places[0]);
-    struct tcp_syn_entry *second = bucket_place(buckets[1], &free_places[1]);
+    uint32_t number = bucket_place(cache, place.first[0], &free_places[0]);
+    uint32_t second = bucket_place(cache, place.first[1], &free_places[1]);
     if (free_places[1] > free_places[0])
-        place = second;
-    if (!place)
-        return NULL;
-    *place = (struct tcp_syn_entry){.tuple = *tuple, .flags = TCP_SYN_USED};
+        number = second;
+    if (number == TCP_SYN_NONE)
+        return TCP_SYN_NONE;
+    cache->marks[number] = (struct tcp_syn_mark){.flags = TCP_SYN_USED, .tag = place.tag & 127};
+    cache->entries[number] = (struct tcp_syn_entry){.tuple = *tuple};
     cache->live++;
-    return place;
+    return number;
 }
 
-void tcp_syncache_remove(struct tcp_syncache *cache, struct tcp_syn_entry *entry)
+void tcp_syncache_remove(struct tcp_syncache *cache, struct tcp_syn syn)
 {
-    tg_assert(entry->flags & TCP_SYN_USED && cache->live > 0);
-    entry->flags = 0;
+    tg_assert(syn.mark->flags & TCP_SYN_USED && cache->live > 0);
+    syn.mark->flags = 0;
     cache->live--;
 }
 
-tg_ns tcp_syn_due(const struct tcp_syn_entry *entry, tg_ns rto, tg_ns rto_max)
+tg_ns tcp_syn_due(unsigned retries, tg_ns rto, tg_ns rto_max)
 {
     tg_ns age = 0;
-    for (unsigned sent = 0; sent <= entry->retries; sent++) {
+    for (unsigned sent = 0; sent <= retries; sent++) {
         age += rto < rto_max ? rto : rto_max;
         rto *= 2;
     }
@@ -129,10 +130,10 @@ const char *tcp_syncache_check(const struct tcp_syncache *cache, const struct to
     uint32_t live = 0;
     for (uint32_t i = 0; i < tcp_syncache_size(cache); i++) {
         const struct tcp_syn_entry *entry = &cache->entries[i];
-        if (!entry->flags)
+        if (!cache->marks[i].flags)
             continue;
         live++;
-        if (!(entry->flags & TCP_SYN_USED))
+        if (!(cache->marks[i].flags & TCP_SYN_USED))
             return "syn cache: flags of a free entry";
         uint32_t hash = wire_tuple_hash(toeplitz, &entry->tuple);
         if (tcp_syncache_find(cache, &entry->tuple, hash) != i)

@@ -29,6 +29,15 @@ enum tcp_syn_flag {
     TCP_SYN_ECN = 1u << 8,
 };
 
+/* An entry lies in two arrays: its mark, which tells in most cases without the rest that it is not the one that is
+ * looked for, so that a look-up reads two lines where both buckets are full; and the rest. */
+struct tcp_syn_mark {
+    uint16_t flags : 9;  /* enum tcp_syn_flag; 0: free */
+    uint16_t tag : 7;    /* of the tuple's hash */
+    uint8_t wscale : 4;  /* of the client */
+    uint8_t retries : 4; /* SYN-ACKs sent by the clock; <= TCP_SYN_RETRIES_MAX */
+    uint8_t answered;    /* last answer to a suspect segment, in units of 2^26 ns, modulo 256 */
+};
 struct tcp_syn_entry {
     struct ip_tuple tuple;
     uint32_t iss, irs;
@@ -36,16 +45,20 @@ struct tcp_syn_entry {
     uint32_t ts_offset; /* of ours, as in struct tcp_pcb */
     uint32_t start_us;  /* first SYN-ACK: worker clock in microseconds, modulo 2^32 */
     uint16_t peer_mss;
-    uint16_t window;     /* of the client's SYN, never scaled */
-    uint16_t flags;      /* enum tcp_syn_flag; 0: free */
-    uint8_t wscale : 4;  /* of the client */
-    uint8_t retries : 4; /* SYN-ACKs sent by the clock; <= TCP_SYN_RETRIES_MAX */
-    uint8_t answered;    /* last answer to a suspect segment, in units of 2^26 ns, modulo 256 */
+    uint16_t window; /* of the client's SYN, never scaled */
 };
-static_assert(sizeof(struct tcp_syn_entry) == 64, "a half-open connection is one cache line");
+#define TCP_SYN_BYTES (sizeof(struct tcp_syn_mark) + sizeof(struct tcp_syn_entry))
+static_assert(TCP_SYN_BYTES == 64, "a half-open connection");
+
+/* Both parts of one. */
+struct tcp_syn {
+    struct tcp_syn_mark *mark;
+    struct tcp_syn_entry *entry;
+};
 
 struct tcp_syncache {
-    struct tcp_syn_entry *entries; /* bucket b: entries b * TCP_SYN_WAYS and on */
+    struct tcp_syn_mark *marks; /* bucket b: b * TCP_SYN_WAYS and on */
+    struct tcp_syn_entry *entries;
     uint32_t buckets;
     uint32_t live;
     uint64_t multiplier, addend; /* the secret */
@@ -63,16 +76,21 @@ static inline uint32_t tcp_syncache_size(const struct tcp_syncache *cache)
     return cache->buckets * TCP_SYN_WAYS;
 }
 
-/* Fetch both buckets of a hash into the cache, for a look-up that comes soon. */
+static inline struct tcp_syn tcp_syncache_at(const struct tcp_syncache *cache, uint32_t number)
+{
+    return (struct tcp_syn){&cache->marks[number], &cache->entries[number]};
+}
+
+/* Fetch both buckets' marks of a hash into the cache, for a look-up that comes soon. */
 void tcp_syncache_prefetch(const struct tcp_syncache *cache, uint32_t hash);
 /* Number of the entry with this tuple, whose Toeplitz hash is `hash`; TCP_SYN_NONE. */
 uint32_t tcp_syncache_find(const struct tcp_syncache *cache, const struct ip_tuple *tuple,
                            uint32_t hash);
-/* A free place for a tuple that is not there, with TCP_SYN_USED and the tuple, all else 0. NULL: its buckets are
- * full. */
-struct tcp_syn_entry *tcp_syncache_insert(struct tcp_syncache *cache, const struct ip_tuple *tuple,
-                                          uint32_t hash);
-void tcp_syncache_remove(struct tcp_syncache *cache, struct tcp_syn_entry *entry);
+/* A free place for a tuple that is not there, with TCP_SYN_USED, tag and tuple, all else 0: its number. TCP_SYN_NONE:
+ * its buckets are full. */
+uint32_t tcp_syncache_insert(struct tcp_syncache *cache, const struct ip_tuple *tuple,
+                             uint32_t hash);
+void tcp_syncache_remove(struct tcp_syncache *cache, struct tcp_syn syn);
 
 /* Time since the first SYN-ACK; right for 71 minutes, and an entry lives for 20 at most. */
 static inline tg_ns tcp_syn_age(const struct tcp_syn_entry *entry, tg_ns now)
@@ -80,7 +98,7 @@ static inline tg_ns tcp_syn_age(const struct tcp_syn_entry *entry, tg_ns now)
     return (tg_ns)((uint32_t)(now / TG_US) - entry->start_us) * TG_US;
 }
 /* The age at which the next SYN-ACK is due, or the end: after rto, and twice as long each time, rto_max at most. */
-tg_ns tcp_syn_due(const struct tcp_syn_entry *entry, tg_ns rto, tg_ns rto_max);
+tg_ns tcp_syn_due(unsigned retries, tg_ns rto, tg_ns rto_max);
 
 /* What the table's user knows to be wrong with entry number i; NULL: nothing. */
 typedef const char *tcp_syn_judge(const void *arg, const struct tcp_syn_entry *entry, uint32_t i,

@@ -99,8 +99,9 @@ static inline void fuzz_regions_list(struct fuzz_host *h)
     fuzz_region_add(h, tcp->flows.buckets, (tcp->flows.mask + 1) * sizeof *tcp->flows.buckets);
     fuzz_region_add(h, tcp->tw.records, tcp->tw.capacity * sizeof *tcp->tw.records);
     fuzz_region_add(h, tcp->tw.addresses, tcp->tw.capacity * sizeof *tcp->tw.addresses);
-    fuzz_region_add(h, tcp->syncache.entries,
-                    tcp_syncache_size(&tcp->syncache) * sizeof *tcp->syncache.entries);
+    uint32_t half_open = tcp_syncache_size(&tcp->syncache);
+    fuzz_region_add(h, tcp->syncache.marks, half_open * sizeof *tcp->syncache.marks);
+    fuzz_region_add(h, tcp->syncache.entries, half_open * sizeof *tcp->syncache.entries);
 }
 
 /* A host with number n on 192.0.2.0/24 and 2001:db8:1::/64, whose MAC is `mac`. */
