@@ -129,10 +129,10 @@ static int open_both(void **state)
 static int close_both(void **state)
 {
     int status = 0;
+    io_close(io); /* first: the driver talks to the host when it ends */
+    io_host_close(host);
     close((int)(intptr_t)*state);
     waitpid(child, &status, 0);
-    io_close(io);
-    io_host_close(host);
     char path[160];
     snprintf(path, sizeof path, "%s/s", directory);
     unlink(path);
