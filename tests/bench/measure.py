@@ -50,6 +50,17 @@ def children(pid):
         return [int(p) for p in f.read().split()]
 
 
+def thread_ns(pid, tid):
+    """Nanoseconds that a thread has run."""
+    with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
+        return int(f.read().split()[0])
+
+
+def worker_thread(pid):
+    """The thread that has run most."""
+    return max(os.listdir(f"/proc/{pid}/task"), key=lambda tid: thread_ns(pid, tid))
+
+
 def version(command, word):
     """The first output word that holds a version number, behind `word`."""
     out = subprocess.run(command, capture_output=True, text=True)

@@ -15,20 +15,12 @@ import subprocess
 import tempfile
 
 from http_rows import CONNECTIONS, Edge, counters
-from measure import BUILD, hugepages, say, wait_until
+from measure import BUILD, hugepages, say, wait_until, worker_thread
 from stages import ORDER, UNKNOWN, Attribution
 
 PROGRAM = os.path.join(BUILD, "tests/bench/tidegate_turns")
 HERTZ, SECONDS = 4000, 10
 UNATTRIBUTED_MAX = 0.05
-
-
-def worker_thread(pid):
-    """The thread that has run most."""
-    def ran(tid):
-        with open(f"/proc/{pid}/task/{tid}/schedstat") as f:
-            return int(f.read().split()[0])
-    return max(os.listdir(f"/proc/{pid}/task"), key=ran)
 
 
 def perf_record(tid, data, *command):
