@@ -130,6 +130,9 @@ void tcp_use_owner(struct tcp *tcp, const struct tcp_owner *owner);
  * over the burst: look up with prefetch, then RFC 9293 s3.10.7 in its own order. */
 void tcp_input(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns now);
 
+/* Fetch into the cache what tcp_owns is going to read for each of n <= TG_BURST parsed packets. Changes nothing. */
+void tcp_look_ahead(const struct tcp *tcp, struct buf *const burst[], unsigned n);
+
 /* Send what input, timers and the user made ready: at most one pass over the dirty connections, ACKs
  * merged with data. Returns true when something is left for want of budget (call again). */
 bool tcp_output(struct tcp *tcp, tg_ns now);

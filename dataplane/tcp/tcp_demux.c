@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * A burst of segments to their connections, in passes, so that the cache misses of all overlap: buckets of the flow
  * table, then the connections that they name, then the active parts. One by one a look-up among 10 million flows costs
- * three misses in a row. Called by tcp_in.
+ * three misses in a row. Called by tcp_in; by worker before it asks whose packets are whose.
  */
 #include "tcp/tcp_internal.h"
 
@@ -23,10 +23,11 @@ static void ask_second(const struct tcp *tcp, const uint32_t hashes[], uint32_t 
     }
 }
 
-/* Few instructions and no branch but for the rare: how many misses overlap depends on how far the processor sees ahead.
+/* The first two passes: a flow for each that is most likely the right one, whose line of names is on its way. Few
+ * instructions and no branch but for the rare: how many misses overlap depends on how far the processor sees ahead.
  * Hence the copies of what the stores into flows[] might change for all that the compiler knows. */
-void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
-                      const uint32_t hashes[], uint32_t flows[], unsigned n)
+static inline void candidates_find(const struct tcp *tcp, const uint32_t hashes[], uint32_t flows[],
+                                   unsigned n)
 {
     const struct flow_table table = {.buckets = tcp->flows.buckets, .mask = tcp->flows.mask};
     const struct tcp_pcb *pcbs =
@@ -46,10 +47,31 @@ void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
         }
     }
     ask_second(tcp, hashes, flows, elsewhere, rest);
+}
+
+void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
+                      const uint32_t hashes[], uint32_t flows[], unsigned n)
+{
+    const struct tcp_pcb *pcbs = tcp_pcb_at(tcp, 0);
+    candidates_find(tcp, hashes, flows, n);
     for (unsigned i = 0; i < n;
          i++) /* the few that differ: TIME-WAIT, nobody's, two with one hash */
         if (!is_connection(flows[i]) || !tcp_pcb_matches(&pcbs[flows[i]], &tuples[i]))
             flows[i] = tcp_flow_find(tcp, &tuples[i], hashes[i]);
+}
+
+void tcp_look_ahead(const struct tcp *tcp, struct buf *const burst[], unsigned n)
+{
+    uint32_t hashes[TG_BURST], flows[TG_BURST];
+    unsigned count = 0;
+    tg_assert(n <= TG_BURST);
+    for (unsigned i = 0; i < n; i++)
+        if (burst[i]->ip_proto == IP_PROTO_TCP)
+            hashes[count++] = burst[i]->rx_hash;
+    candidates_find(tcp, hashes, flows, count);
+    for (unsigned i = 0; i < count; i++)
+        if (flows[i] == FLOW_TABLE_NONE)
+            tcp_syncache_prefetch(&tcp->syncache, hashes[i]);
 }
 
 void tcp_prefetch_burst(const struct tcp *tcp, const uint32_t hashes[], const uint32_t flows[],

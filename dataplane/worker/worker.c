@@ -164,6 +164,8 @@ bool worker_poll(struct worker *w, int64_t wall_offset_ns)
     n = filter_burst(&w->filter, burst, n, now); /* the dropped never reach tcp */
     steer_hash_check(&w->hash, burst, n);
     w->steer.spread_by_port = steer_hash_places(&w->hash);
+    if (w->steer.fleet) /* it asks tcp about every packet, one by one */
+        tcp_look_ahead(w->tcp, burst, n);
     steer_burst(&w->steer, burst, n, now);
     n = worker_sort(w, burst, n, now); /* the foreign go to their core or node */
     tcp_input(w->tcp, burst, n, now);

@@ -113,26 +113,51 @@ static void row_connect(void)
     printf("{\"connections_per_second\": %.0f, \"ns\": %.1f}\n", 1e9 / ns, ns);
 }
 
-/* The look-up as tcp_input does it: buckets of a burst first, then the connections. Whom a slice asks for is drawn
- * before it, and lies in the processor's cache, as it does when packets have just been parsed. */
-static double lookup_ns(struct bench *b)
+struct questions {
+    struct ip_tuple tuples[BURST];
+    uint32_t hashes[BURST], found[BURST];
+    struct buf frames[BURST], *burst[BURST];
+};
+
+/* As tcp_input looks up: buckets of a burst first, then the connections. */
+static void ask_together(const struct tcp *tcp, struct questions *q)
 {
-    static struct ip_tuple tuples[SLICE_ROUNDS][BURST];
-    static uint32_t hashes[SLICE_ROUNDS][BURST], found[SLICE_ROUNDS][BURST];
+    tcp_lookup_burst(tcp, q->tuples, q->hashes, q->found, BURST);
+}
+
+/* As steer does in a fleet: one by one, after a look ahead at the burst. */
+static void ask_ahead(const struct tcp *tcp, struct questions *q)
+{
+    tcp_look_ahead(tcp, q->burst, BURST);
+    for (unsigned i = 0; i < BURST; i++)
+        if (!tcp_owns(tcp, &q->tuples[i], q->hashes[i], &q->found[i]))
+            q->found[i] = FLOW_TABLE_NONE;
+}
+
+/* Nanoseconds a look-up. Whom a slice asks for is drawn before it, and lies in the processor's cache, as it does when
+ * packets have just been parsed. */
+static double lookup_ns(struct bench *b, void (*ask)(const struct tcp *, struct questions *))
+{
+    static struct questions q[SLICE_ROUNDS];
+    b->samples.count = 0;
     for (unsigned slice = 0; slice < LOOKUP_SLICES; slice++) {
         for (unsigned i = 0; i < SLICE_ROUNDS * BURST; i++) {
+            struct questions *at = &q[i / BURST];
             uint32_t flow = (uint32_t)prng_below(&b->rng, b->count);
-            tuples[i / BURST][i % BURST] = node_tuple(&b->node, flow);
-            hashes[i / BURST][i % BURST] = b->flows[flow].hash;
+            at->tuples[i % BURST] = node_tuple(&b->node, flow);
+            at->hashes[i % BURST] = b->flows[flow].hash;
+            at->frames[i % BURST] =
+                (struct buf){.ip_proto = IP_PROTO_TCP, .rx_hash = b->flows[flow].hash};
+            at->burst[i % BURST] = &at->frames[i % BURST];
         }
         slice_begin(b);
         node_begin(&b->node);
         for (unsigned r = 0; r < SLICE_ROUNDS; r++)
-            tcp_lookup_burst(b->node.tcp, tuples[r], hashes[r], found[r], BURST);
+            ask(b->node.tcp, &q[r]);
         node_end(&b->node);
         slice_end(b, SLICE_ROUNDS * BURST);
         for (unsigned i = 0; i < SLICE_ROUNDS * BURST; i++)
-            if (found[i / BURST][i % BURST] == FLOW_TABLE_NONE)
+            if (q[i / BURST].found[i % BURST] == FLOW_TABLE_NONE)
                 bench_die("a connection was not found");
     }
     return samples_median(&b->samples);
@@ -145,9 +170,11 @@ static void row_idle(uint32_t flows)
     uint64_t before = b.node.resident_before;
     connections_open(&b);
     uint64_t after = node_resident();
-    double lookup = lookup_ns(&b);
-    printf("{\"flows\": %u, \"bytes\": %.1f, \"gigabytes\": %.3f, \"lookup_ns\": %.1f}\n", flows,
-           (double)(after - before) / flows, (double)(after - before) / 1e9, lookup);
+    double together = lookup_ns(&b, ask_together), ahead = lookup_ns(&b, ask_ahead);
+    printf("{\"flows\": %u, \"bytes\": %.1f, \"gigabytes\": %.3f, \"lookup_ns\": %.1f, "
+           "\"owns_ns\": %.1f}\n",
+           flows, (double)(after - before) / flows, (double)(after - before) / 1e9, together,
+           ahead);
 }
 
 /* Rounds of exchanges on a core that has no idle time, with `rate` SYNs of strangers a second of it. Nanoseconds of the

@@ -45,7 +45,7 @@ def crowd(rows):
     idle = program("tcp_bench", "idle", FLOWS)
     linux = program("tcp_peer", "idle", 9000)["bytes"]
     say(f"  {FLOWS} connections: {idle['gigabytes']:.3f} GB, {idle['bytes']:.1f} B each (Linux {linux:.0f}), "
-        f"look-up {idle['lookup_ns']:.1f} ns")
+        f"look-up {idle['lookup_ns']:.1f} ns, steer's {idle['owns_ns']:.1f} ns")
     rows.add("tcp.lookup_10m", idle["lookup_ns"], "ns", "goal", "issue 5", 30, True)
     rows.add("tcp.idle_bytes", idle["bytes"], "B/connection", "Linux", platform.release(), linux, True)
     rows.add("tcp.idle_10m", idle["gigabytes"], "GB", "goal", "issue 5", 2.6, True)
