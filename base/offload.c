@@ -44,13 +44,16 @@ static uint32_t get16(const uint8_t *at)
     return (uint32_t)at[0] << 8 | at[1];
 }
 
+static void ip4_checksum(uint8_t *ip)
+{
+    put16(ip + 10, 0);
+    put16(ip + 10, (uint16_t)~folded(sum_of(0, ip, (size_t)(ip[0] & 15) * 4)));
+}
+
 void offload_checksums(const struct buf *b, uint8_t *frame, size_t len)
 {
-    if (b->flags & BUF_TX_IP_CSUM) {
-        uint8_t *ip = frame + b->l3;
-        put16(ip + 10, 0);
-        put16(ip + 10, (uint16_t)~folded(sum_of(0, ip, (size_t)(ip[0] & 15) * 4)));
-    }
+    if (b->flags & BUF_TX_IP_CSUM)
+        ip4_checksum(frame + b->l3);
     if (b->flags & BUF_TX_L4_CSUM) {
         size_t at = b->l4 + (b->ip_proto == PROTO_TCP ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT);
         put16(frame + at, (uint16_t)~folded(sum_of(0, frame + b->l4, len - b->l4)));
@@ -96,6 +99,43 @@ size_t offload_cut(const struct buf *b, struct span super, unsigned number, uint
     memcpy(out + headers, super.data + headers + offset, payload);
     cut_ip(b, out + b->l3, number, headers + payload - b->l3);
     cut_tcp(out + b->l4, offset, headers + payload - b->l4, number == 0, last);
+    if (b->ip_version == 4)
+        ip4_checksum(out + b->l3);
     offload_checksums(b, out, headers + payload);
     return headers + payload;
+}
+
+static void split_describe(const struct buf *b, struct buf *piece)
+{
+    piece->l3 = b->l3;
+    piece->l4 = b->l4;
+    piece->ip_version = b->ip_version;
+    piece->ip_proto = b->ip_proto;
+    piece->port = b->port;
+    piece->flags &= (uint16_t) ~(BUF_TX_IP_CSUM | BUF_TX_L4_CSUM);
+    piece->flags |= b->flags & (BUF_TX_IP_CSUM | BUF_TX_L4_CSUM);
+}
+
+void offload_split(struct buf_pool *pool, struct buf *b, struct buf *out[])
+{
+    tg_assert(b->refs == 1 && b->segments && b->flags & BUF_TX_L4_CSUM);
+    struct buf *piece = b->next;
+    size_t offset = 0;
+    for (unsigned i = 0; i < b->segments; i++) {
+        struct buf *next = piece->next;
+        size_t payload = piece->len;
+        memcpy(buf_push(piece, b->len), b->data, b->len);
+        piece->next = NULL;
+        split_describe(b, piece);
+        cut_ip(b, piece->data + b->l3, i, piece->len - b->l3);
+        cut_tcp(piece->data + b->l4, offset, piece->len - b->l4, i == 0, !next);
+        if (b->ip_version == 4 && !(b->flags & BUF_TX_IP_CSUM))
+            ip4_checksum(piece->data + b->l3);
+        offset += payload;
+        out[i] = piece;
+        piece = next;
+    }
+    b->next = NULL;
+    b->segments = 0;
+    buf_unref(pool, b);
 }

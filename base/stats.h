@@ -21,6 +21,7 @@
     X(io_tx_refused, "frames dropped: the port's driver refuses them")                             \
     X(io_tx_tso_frames, "super-segments given to a port")                                          \
     X(io_tx_tso_segments, "segments that ports made of them")                                      \
+    X(io_tx_split, "super-segments cut by us because the port does not")                           \
     X(io_tx_linearised, "chains copied because the port sends no chains")                          \
     X(io_rx_too_big, "frames dropped: larger than a buffer")                                       \
     X(io_handoff_out, "frames handed to another worker")                                           \
