@@ -210,6 +210,7 @@ void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         return;
     if (!fin_consistent(pcb, rx)) {
         stats_count(tcp->stats, TG_C_tcp_bad_segment);
+        tcp_mark_dirty(tcp, pcb); /* text_trim may want an ACK */
         return;
     }
     if (orphan_refuses(tcp, pcb, rx) || memory_refuses(tcp, pcb, rx))

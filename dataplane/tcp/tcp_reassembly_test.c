@@ -372,6 +372,21 @@ static void a_fin_in_front_of_known_text_is_a_lie(void **state)
     trace_end(t);
 }
 
+/* The rest of such a segment is refused, and still its old bytes are a duplicate, which is answered at once. */
+static void the_old_part_of_a_lie_is_named_at_once(void **state)
+{
+    struct trace *t = established(state);
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
+    IN(t, .flags = A, .seq = 201, .ack = 1, .len = 50);
+    trace_skip(t);
+    IN(t, .flags = A | F, .seq = 51, .ack = 1, .len = 100);
+    OUT(t, .flags = A, .seq = 1, .ack = 101, .sack = {{51, 101}, {201, 251}});
+    QUIET(t);
+    assert_int_equal(trace_info(t).state, TCP_S_ESTABLISHED);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_bad_segment), 1);
+    trace_end(t);
+}
+
 /* --- pool ------------------------------------------------------------------------------------------------------- */
 
 static void an_empty_pool_delays_the_ack(void **state)
@@ -417,6 +432,7 @@ int main(void)
         BOTH(a_bare_fin_waits_too),
         BOTH(nothing_counts_behind_a_fin),
         BOTH(a_fin_in_front_of_known_text_is_a_lie),
+        BOTH(the_old_part_of_a_lie_is_named_at_once),
         BOTH(an_empty_pool_delays_the_ack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
