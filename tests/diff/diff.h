@@ -6,7 +6,7 @@
  *   diff_script   a seed makes a script
  *   diff_stack    our stack in this process, in virtual time
  *   diff_kernel   the kernel's, behind a TUN device in a network namespace of this process alone
- *   diff_rules    the differences that there are, each with its reason
+ *   diff_rules*   the differences that there are, each with its reason
  *   main          batches, comparison, report
  */
 #ifndef TESTS_DIFF_DIFF_H
@@ -19,6 +19,7 @@
 #define DIFF_ANSWERS_MAX 8
 #define DIFF_PORT        80
 #define DIFF_START_TS    1000u
+#define DIFF_SCRIPT_ISS  0xfffffe00u /* sequence numbers wrap after half a kilobyte */
 
 enum step_kind { STEP_SEGMENT, STEP_READ, STEP_WRITE, STEP_SHUTDOWN, STEP_CLOSE };
 
@@ -57,6 +58,12 @@ struct observation {
     int result;            /* of a read or write: bytes, or -1 */
 };
 
+/* Where our stack stood before a step, relative; for the rules, which ask what a segment meant to it. */
+struct standing {
+    uint8_t state; /* enum tcp_state; TCP_S_CLOSED also while a handshake is not complete */
+    uint32_t rcv_nxt, snd_una, snd_nxt;
+};
+
 /* What one stack has told one script so far. */
 struct view {
     bool known; /* its initial sequence number */
@@ -64,6 +71,7 @@ struct view {
     uint32_t last_ts;
     uint32_t last_ack; /* relative */
     struct observation seen[DIFF_STEPS_MAX];
+    struct standing before[DIFF_STEPS_MAX]; /* our stack's only */
 };
 
 void script_make(uint64_t seed, struct script *script);
@@ -86,11 +94,20 @@ void stack_run(const struct script *script, struct view *view);
 void kernel_open(void);
 void kernel_run(const struct script scripts[], struct view views[], unsigned n);
 
-/* NULL: the observations agree. Else the name of the rule that explains, or "" when nothing does. */
-const char *rules_judge(const struct script *script, unsigned step, const struct view *ours,
-                        const struct view *kernels);
+/* A difference that is meant. After it the comparison goes on, unless `end` says why it cannot: the two are not in
+ * the same place any more. */
+struct difference;
+struct rule {
+    const char *name, *reason, *end;
+    bool (*holds)(const struct difference *d);
+};
+
+#define RULES_EQUAL       (-1)
+#define RULES_UNEXPLAINED (-2)
+/* The number of the rule that explains what is different at a step, or one of the above. */
+int rules_judge(const struct script *script, unsigned step, const struct view *ours,
+                const struct view *kernels);
 unsigned rules_count(void);
-const char *rules_name(unsigned i);
-const char *rules_reason(unsigned i);
+const struct rule *rules_at(unsigned i);
 
 #endif

@@ -19,9 +19,12 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define QUIET_MS 3
+#define QUIET_MS  3
+#define BATCH_MS  180 /* below the kernel's least retransmission timeout, 200 */
+#define TRIES_MAX 20
 
 static int tun = -1, listener = -1;
 static unsigned
@@ -87,15 +90,6 @@ static void listener_open(void)
     if (listener < 0 || setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0 ||
         bind(listener, (struct sockaddr *)&any, sizeof any) < 0 || listen(listener, 4096) < 0)
         give_up("listening socket");
-}
-
-void kernel_open(void)
-{
-    if (unshare(CLONE_NEWNET) < 0)
-        give_up("a network namespace (root is needed)");
-    tun_open();
-    kernel_settings();
-    listener_open();
 }
 
 /* --- one batch -------------------------------------------------------------------------------------- */
@@ -190,13 +184,16 @@ static void batch_end(struct batch *b)
     batch_drain(b, 0);
 }
 
-void kernel_run(const struct script scripts[], struct view views[], unsigned n)
+/* Run a batch once; how long it took, in milliseconds. */
+static int64_t batch_run(const struct script scripts[], struct view views[], unsigned n)
 {
     struct batch b = {.scripts = scripts, .views = views, .n = n, .first = next_number};
+    struct timespec start, end;
     tg_assert(n <= TG_ARRAY_LEN(b.fd));
     memset(views, 0, n * sizeof *views);
     for (unsigned i = 0; i < n; i++)
         b.fd[i] = -1;
+    clock_gettime(CLOCK_MONOTONIC, &start);
     for (unsigned step = 0; step < DIFF_STEPS_MAX; step++) {
         bool any = false;
         for (unsigned i = 0; i < n; i++)
@@ -209,6 +206,39 @@ void kernel_run(const struct script scripts[], struct view views[], unsigned n)
         batch_drain(&b, step);
         batch_accept(&b);
     }
+    clock_gettime(CLOCK_MONOTONIC, &end);
     batch_end(&b);
     next_number = (next_number + n) % 60000;
+    return (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
+}
+
+/* On a busy machine this process may stand still for so long that the kernel's timers fire: then once more. */
+void kernel_run(const struct script scripts[], struct view views[], unsigned n)
+{
+    for (unsigned tries = 0; tries < TRIES_MAX; tries++)
+        if (batch_run(scripts, views, n) < BATCH_MS)
+            return;
+}
+
+/* The device comes up in the kernel's own time; IPv6 does not answer before. */
+static void kernel_wait(void)
+{
+    static struct script script;
+    static struct view view;
+    script_make(1, &script);
+    tg_assert(script.ip6);
+    for (unsigned tries = 0; tries < 100 && !view.known; tries++)
+        (void)batch_run(&script, &view, 1);
+    if (!view.known)
+        give_up("IPv6");
+}
+
+void kernel_open(void)
+{
+    if (unshare(CLONE_NEWNET) < 0)
+        give_up("a network namespace (root is needed)");
+    tun_open();
+    kernel_settings();
+    listener_open();
+    kernel_wait();
 }

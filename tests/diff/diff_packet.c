@@ -4,9 +4,6 @@
 #include "net/net_test_support.h"
 #include "tests/diff/diff.h"
 
-#define SCRIPT_ISS 0xfffffe00u /* sequence numbers wrap after half a kilobyte */
-#define WINDOW     500
-
 struct ip_tuple script_tuple(const struct script *script, unsigned number)
 {
     return (struct ip_tuple){test_addr(script->ip6 ? "2001:db8::1" : "192.0.2.1"),
@@ -28,7 +25,7 @@ size_t script_packet(const struct script *script, const struct step *step, const
     for (uint32_t i = 0; i < step->len; i++)
         payload[i] = (uint8_t)(step->seq + i);
     struct span text = span_make(options, tcp_options_emit(&o, options, TCP_OPTIONS_MAX));
-    struct buf *b = test_frame_tcp(&pool.pool, tuple, SCRIPT_ISS + step->seq,
+    struct buf *b = test_frame_tcp(&pool.pool, tuple, DIFF_SCRIPT_ISS + step->seq,
                                    step->flags & TCP_ACK ? view->iss + step->ack : 0, step->flags,
                                    step->window, text, span_make(payload, step->len));
     size_t n = b->len - ETH_BYTES;
@@ -55,7 +52,7 @@ static struct answer answer_read(struct view *view, const struct tcp_segment *se
         view->last_ts = o.ts_value;
     struct answer a = {.flags = seg->flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK | TCP_URG),
                        .seq = seg->flags & TCP_SYN ? 0 : seg->seq - view->iss,
-                       .ack = seg->flags & TCP_ACK ? seg->ack - SCRIPT_ISS : 0,
+                       .ack = seg->flags & TCP_ACK ? seg->ack - DIFF_SCRIPT_ISS : 0,
                        .len = seg->payload_bytes,
                        .has_mss = o.has_mss,
                        .has_wscale = o.has_wscale,
@@ -63,8 +60,8 @@ static struct answer answer_read(struct view *view, const struct tcp_segment *se
                        .sack_permitted = o.sack_permitted,
                        .sack_count = o.sack_count};
     if (o.sack_count) {
-        a.sack.left = o.sack[0].left - SCRIPT_ISS;
-        a.sack.right = o.sack[0].right - SCRIPT_ISS;
+        a.sack.left = o.sack[0].left - DIFF_SCRIPT_ISS;
+        a.sack.right = o.sack[0].right - DIFF_SCRIPT_ISS;
     }
     return a;
 }

@@ -2,6 +2,7 @@
  * Our stack's end of a script: net and tcp alone, in virtual time that hardly moves, so that no timer fires
  * between two steps.
  */
+#include "tcp/tcp_internal.h"
 #include "tcp/tcp_test_node.h"
 #include "tests/diff/diff.h"
 
@@ -81,6 +82,24 @@ static void stack_segment(struct stack *s, const struct script *script, const st
     (void)node_take(&s->node, b);
 }
 
+static struct standing stack_standing(const struct stack *s, const struct view *view)
+{
+    const struct tcp *tcp = s->node.tcp;
+    uint32_t flow = tcp_lookup(tcp, s->tuple, wire_tuple_hash(&s->node.toeplitz, s->tuple));
+    if (flow == FLOW_TABLE_NONE || (flow & (TCP_FLOW_TW | TCP_FLOW_SYN)) == TCP_FLOW_SYN)
+        return (struct standing){.state = TCP_S_CLOSED};
+    if (flow & TCP_FLOW_TW) {
+        const struct tcp_tw *tw = &tcp->tw.records[flow & ~TCP_FLOW_TW];
+        uint32_t snd_nxt = tw->snd_nxt - view->iss;
+        return (struct standing){TCP_S_TIME_WAIT, tw->rcv_nxt - DIFF_SCRIPT_ISS, snd_nxt, snd_nxt};
+    }
+    const struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
+    return (struct standing){.state = pcb->state,
+                             .rcv_nxt = pcb->rcv_nxt - DIFF_SCRIPT_ISS,
+                             .snd_una = pcb->snd_una - view->iss,
+                             .snd_nxt = pcb->snd_nxt - view->iss};
+}
+
 void stack_run(const struct script *script, struct view *view)
 {
     struct stack s;
@@ -91,6 +110,7 @@ void stack_run(const struct script *script, struct view *view)
     for (unsigned i = 0; i < script->count; i++) {
         const struct step *step = &script->steps[i];
         struct observation *seen = &view->seen[i];
+        view->before[i] = stack_standing(&s, view);
         switch (step->kind) {
         case STEP_SEGMENT:
             stack_segment(&s, script, step, view);
