@@ -289,16 +289,37 @@ void endpoint_pump(struct endpoint *ep, tg_ns now)
         endpoint_end(ep);
 }
 
+bool endpoint_is_excused(const struct endpoint *ep)
+{
+    const uint64_t *other = ep->peer->host->stats.value;
+    bool unknown = ep->side == 0 && !ep->peer->open && !ep->peer->finished;
+    return ep->excused || ep->peer->excused || (unknown && other[TG_C_tcp_syn_cookies_sent]);
+}
+
+/* Resets that the memory governor has counted; and what comes of a cookie. */
+static bool ended_by_shortage(const struct endpoint *ep, enum tg_err error)
+{
+    return (error == TG_NO_MEMORY && ep->host->stats.value[TG_C_tcp_shed_connections]) ||
+           (error == TG_RESET && ep->peer->host->stats.value[TG_C_tcp_shed_connections]) ||
+           endpoint_is_excused(ep);
+}
+
 /* The connection is gone (only after everything has been read): was it meant to go this way? */
 static void endpoint_closed(struct endpoint *ep, enum tg_err error)
 {
     if (ep->peer_fin && ep->read == peer_plan(ep)->bytes)
         ep->at_end = true;
     bool whole = ep->at_end && ep->shut;
+    bool good = whole && (error == TG_END || error == TG_RESET);
+    ep->excused = !good && ended_by_shortage(ep, error);
+    if (ep->excused) {
+        endpoint_finish(ep, true);
+        return;
+    }
     switch (ep->plan->ending) {
     case END_ORDERLY:
         /* A reset after everything is through: the peer's TIME-WAIT was over before our FIN's ACK. */
-        if (!whole || (error != TG_END && error != TG_RESET))
+        if (!good)
             endpoint_fail(ep, tg_err_text(error), ep->written, ep->read);
         break;
     case END_NONE:

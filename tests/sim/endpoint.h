@@ -46,6 +46,7 @@ struct connection_plan {
 
 struct endpoint {
     struct host *host;
+    struct endpoint *peer; /* the other end */
     const struct connection_plan *plan;
     unsigned side; /* 0 client, 1 server */
     tcp_handle handle;
@@ -58,6 +59,7 @@ struct endpoint {
     bool peer_fin; /* the peer has, as an event said */
     bool at_end;   /* and we have read everything before it */
     bool finished; /* nothing more will happen here */
+    bool excused;  /* it ended by a shortage of memory, as it may */
     bool cut;      /* finished without the rest: abort, early close, reset */
 };
 
@@ -77,6 +79,9 @@ void endpoint_event(struct endpoint *ep, const struct tcp_event *event, tg_ns no
 #define endpoint_note(ep, ...)                                                                     \
     capture_call((ep)->host->node.sim->capture, (ep)->host->node.sim->now, (ep)->host->port,       \
                  (ep)->plan->number, __VA_ARGS__)
+/* The other end had no memory to keep the connection with: it has reset it, or it answered the SYN with a cookie and
+ * never got the proof, so that this end waits for somebody who does not know of it. */
+bool endpoint_is_excused(const struct endpoint *ep);
 /* Reset, because the other side is gone for good. */
 void endpoint_abandon(struct endpoint *ep);
 

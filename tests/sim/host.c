@@ -88,6 +88,9 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
             30)) /* the active parts are fewer than the connections: idle ones must give theirs up */
         config.active_max = connections / 2 + 16;
     draw_knobs(rng, &config);
+    /* Who stands still for long is reset when frames are short: mostly longer than a run takes. */
+    if (sim_chance(rng, 80))
+        config.pressure_idle = 3600 * TG_S;
     config.unsent_low = config.send_buffer_max / (uint32_t)sim_between(rng, 2, 8);
     return config;
 }

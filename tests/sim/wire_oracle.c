@@ -36,6 +36,8 @@ static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
     bool again = f->syn_in && f->isn_in != s->seq;
     if (again && !(s->flags & TCP_ACK))
         begin_again(f);
+    else if (again && !f->ack_known)
+        f->range_count = 0; /* the peer has forgotten its first SYN-ACK, which was a cookie */
     else if (f->syn_in)
         return; /* the same again, or a lie */
     f->syn_in = true;
