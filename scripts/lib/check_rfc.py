@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/rfc9293.md: each requirement of RFC 9293's appendix B has a row, each row a test that exists or a reason."""
+"""docs/rfc9293.md: each requirement of RFC 9293's appendix B has a row, each row a test that exists or a reason. docs/bad-input.md:
+likewise for each kind of input that was meant to do harm."""
 import os
 import re
 
 TABLE = "docs/rfc9293.md"
 ROWS_MIN = 150
+BAD_INPUT = "docs/bad-input.md"
+BAD_INPUT_ROWS_MIN = 80
 REASON_MIN = 20  # characters of a reason that says something
 
 ROW = re.compile(r"^\| ([A-Z0-9][\w.-]*) \| (.*?) \| (.*) \|$")
+CELLS = re.compile(r"(?<= )\|(?= )")
 TEST = re.compile(r"\b([a-z0-9_]+_test): ([a-z0-9_]+)\b")
 FILE = re.compile(r"`((?:tests|dataplane)/[\w./-]+)`(?:: ([a-z0-9_]+))?")
 # How a case is put into a cmocka program's list: BOTH(name), cmocka_unit_test(name), TEST(name), ...
@@ -58,21 +62,33 @@ def evidence_findings(tree, tests, evidence):
         yield "neither a test nor a reason (**not**: ...)"
 
 
-def check_rfc(tree):
-    if TABLE not in tree.paths:
-        return [(TABLE, 1, "missing")]
-    findings, seen, tests = [], set(), Tests(tree)
-    for number, line in enumerate(tree.text(TABLE).splitlines(), 1):
-        row = ROW.match(line)
-        if not row or row.group(1) == "id":
+def table_findings(tree, tests, table, column, seen):
+    """Of each row of a table: `column` holds the evidence. Adds the rows' names to `seen`."""
+    for number, line in enumerate(tree.text(table).splitlines(), 1):
+        cells = [cell.strip() for cell in CELLS.split(line.strip("|"))]
+        if not ROW.match(line) or cells[0] == "id":
             continue
-        name, _, evidence = row.groups()
+        name = cells[0]
         if name in seen:
-            findings.append((TABLE, number, f"{name} is there twice"))
+            yield table, number, f"{name} is there twice"
         seen.add(name)
-        findings += [(TABLE, number, f"{name}: {what}") for what in evidence_findings(tree, tests, evidence)]
+        if len(cells) <= column:
+            yield table, number, f"{name}: {len(cells)} columns"
+            continue
+        for what in evidence_findings(tree, tests, cells[column]):
+            yield table, number, f"{name}: {what}"
+
+
+def check_rfc(tree):
+    missing = [(table, 1, "missing") for table in (TABLE, BAD_INPUT) if table not in tree.paths]
+    if missing:
+        return missing
+    seen, harm, tests = set(), set(), Tests(tree)
+    findings = list(table_findings(tree, tests, TABLE, 2, seen))
     parts = {re.sub(r"[a-z]$", "", name) for name in seen}
     findings += [(TABLE, 1, f"no row for {name}") for name in required() if name not in parts]
-    if len(seen) < ROWS_MIN:
-        findings.append((TABLE, 1, f"{len(seen)} rows; at least {ROWS_MIN}"))
+    findings += table_findings(tree, tests, BAD_INPUT, 3, harm)
+    for table, rows, least in ((TABLE, seen, ROWS_MIN), (BAD_INPUT, harm, BAD_INPUT_ROWS_MIN)):
+        if len(rows) < least:
+            findings.append((table, 1, f"{len(rows)} rows; at least {least}"))
     return findings

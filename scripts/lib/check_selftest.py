@@ -70,6 +70,10 @@ PLANTED = [
     ("requirement with neither test nor reason", "RFC table", "docs/rfc9293.md", "| X-2 | planted | soon |\n", "neither a test"),
     ("requirement twice", "RFC table", "docs/rfc9293.md",
      "| MUST-1 | planted | `tcp_in_test: no_ack_no_text` |\n", "is there twice"),
+    ("attack with a test that is not there", "RFC table", "docs/bad-input.md",
+     "| X-1 | planted | nowhere | `tcp_in_test: planted_case` | nothing |\n", "there is no test"),
+    ("attack with neither test nor reason", "RFC table", "docs/bad-input.md",
+     "| X-2 | planted | nowhere | soon | nothing |\n", "neither a test"),
     ("broken bash", "script syntax", NEW_SHELL, "#!/bin/bash\nif true; then\n", "bash:"),
     ("broken Python", "script syntax", "tests/planted.py", "def f(:\n", "Python:"),
 ]
