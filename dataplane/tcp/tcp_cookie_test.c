@@ -3,7 +3,7 @@
  */
 #include "net/owner_test_support.h"
 #include "tcp/tcp_owner.h"
-#include "tcp/tcp_trace.h"
+#include "tcp/tcp_syn_trace.h"
 
 static uint64_t count(struct trace *t, enum tg_counter c)
 {
@@ -11,22 +11,13 @@ static uint64_t count(struct trace *t, enum tg_counter c)
 }
 
 /* The listener's half-open connections are used up; the next tuple is the trace's own. */
-#define PLACES 4u /* one bucket of the SYN cache */
-
 static struct trace *full_start_at(void **state, const struct tcp_owner *owner)
 {
     struct tcp_config c = node_config();
-    c.half_open_max = PLACES;
+    c.half_open_max = SYN_PLACES;
     struct trace *t = trace_new(&c, trace_is6(state));
     tcp_use_owner(t->node.tcp, owner);
-    uint16_t port = t->tuple.remote_port;
-    for (unsigned i = 0; i < PLACES; i++) {
-        t->tuple.remote_port = (uint16_t)(1000 + i);
-        IN(t, .flags = S);
-        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    }
-    t->tuple.remote_port = port;
-    t->our_iss = 0;
+    strangers_come(t);
     return t;
 }
 
@@ -38,12 +29,7 @@ static struct trace *full_start(void **state)
 /* The half-open ones go; SYNs get cookies all the same. */
 static void full_end(struct trace *t)
 {
-    struct ip_tuple mine = t->tuple;
-    for (unsigned i = 0; i < PLACES; i++) {
-        t->tuple.remote_port = (uint16_t)(1000 + i);
-        IN(t, .flags = R, .seq = 1);
-    }
-    t->tuple = mine;
+    strangers_leave(t, SYN_PLACES);
     assert_int_equal(tcp_half_open_count(t->node.tcp), 0);
     t->node.tcp->config.half_open_max = 0;
 }
@@ -51,7 +37,7 @@ static void full_end(struct trace *t)
 static void expect_nothing_held(struct trace *t)
 {
     assert_int_equal(tcp_connection_count(t->node.tcp), 0);
-    assert_int_equal(tcp_half_open_count(t->node.tcp), PLACES);
+    assert_int_equal(tcp_half_open_count(t->node.tcp), SYN_PLACES);
 }
 
 /* A RST, or silence where it might be ahead of the proof; no connection. */
@@ -162,12 +148,7 @@ static void a_connection_lives_as_any_other(void **state)
     t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
     trace_write(t, 0, 500);
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
-    uint16_t port = t->tuple.remote_port;
-    for (unsigned i = 0; i < PLACES; i++) { /* the others' SYN-ACKs would be sent again as well */
-        t->tuple.remote_port = (uint16_t)(1000 + i);
-        IN(t, .flags = R, .seq = 1);
-    }
-    t->tuple.remote_port = port;
+    strangers_leave(t, SYN_PLACES);      /* their SYN-ACKs would be sent again as well */
     trace_advance(t, TG_S + 10 * TG_MS); /* lost: again after the first timeout */
     OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
     IN(t, .flags = A, .seq = 1, .ack = 501);

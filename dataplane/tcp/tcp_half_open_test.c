@@ -2,9 +2,7 @@
  * Half-open connections in the SYN cache: what each kind of segment does to one (RFC 9293 s3.10.7.4 for
  * SYN-RECEIVED), its clock, what it costs, and what becomes of it.
  */
-#include "tcp/tcp_trace.h"
-
-#define PLACES 4u /* one bucket of the SYN cache */
+#include "tcp/tcp_syn_trace.h"
 
 static uint64_t count(struct trace *t, enum tg_counter c)
 {
@@ -257,20 +255,14 @@ static void steering_knows_it(void **state)
 /* A former connection's numbers bound the next one's from below; a cookie cannot promise that. */
 static void time_wait_gets_no_cookie(void **state)
 {
-    struct trace *t = start_with(state, PLACES);
+    struct trace *t = start_with(state, SYN_PLACES);
     trace_accept(t, (struct seg){.mss = 1000});
     tcp_close(t->node.tcp, t->h);
     trace_collect(t);
     OUT(t, .flags = F | A, .seq = 1, .ack = 1);
     IN(t, .flags = F | A, .seq = 1, .ack = 2);
     OUT(t, .flags = A, .seq = 2, .ack = 2);
-    uint16_t port = t->tuple.remote_port;
-    for (unsigned i = 0; i < PLACES; i++) {
-        t->tuple.remote_port = (uint16_t)(1000 + i);
-        IN(t, .flags = S);
-        trace_skip(t);
-    }
-    t->tuple.remote_port = port;
+    strangers_come(t);
     IN(t, .flags = S, .seq = 100000);
     QUIET(t);
     assert_int_equal(count(t, TG_C_tcp_backlog_full), 1);
@@ -281,31 +273,23 @@ static void time_wait_gets_no_cookie(void **state)
 /* The SYN got a cookie, which was lost on the way or slow; its repetition found a place. Either ACK will do. */
 static void the_ack_of_an_earlier_cookie_counts(void **state)
 {
-    struct trace *t = start_with(state, PLACES);
+    struct trace *t = start_with(state, SYN_PLACES);
     t->ts = true;
-    uint16_t port = t->tuple.remote_port;
-    for (unsigned i = 0; i < PLACES; i++) {
-        t->tuple.remote_port = (uint16_t)(1000 + i);
-        IN(t, .flags = S);
-        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    }
-    t->tuple.remote_port = port;
+    strangers_come(t);
     IN(t, .flags = S, PEER_OPTIONS);
     OUT(t, .flags = S | A, .seq = 0, .ack = 1);
     uint32_t cookie = t->our_iss, echo = t->last_ts;
     assert_int_equal(count(t, TG_C_tcp_syn_cookies_sent), 1);
-    t->tuple.remote_port = 1000;
-    IN(t, .flags = R, .seq = 1);
-    t->tuple.remote_port = port;
+    strangers_leave(t, 1);
     IN(t, .flags = S, PEER_OPTIONS);
     OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    assert_int_equal(half_open(t), PLACES);
+    assert_int_equal(half_open(t), SYN_PLACES);
     assert_int_not_equal(t->our_iss, cookie);
     t->our_iss = cookie;
     IN(t, .flags = A, .seq = 1, .ack = 1, .ts_echo = echo);
     QUIET(t);
     t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
-    assert_int_equal(half_open(t), PLACES - 1);
+    assert_int_equal(half_open(t), SYN_PLACES - 1);
     trace_end(t);
 }
 

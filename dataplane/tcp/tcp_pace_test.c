@@ -22,13 +22,12 @@ static struct trace *start(void **state, bool no_pacing, tg_ns rtt, uint32_t sst
     return t;
 }
 
-/* Write 60 segments; returns how many leave within each millisecond, at most `most` of them. */
-static unsigned send_sixty(struct trace *t, tg_ns *took, unsigned *most)
+/* Write 60 segments: they leave within `fast` to `slow` milliseconds, and of them at most `few` to `many` within
+ * one. */
+static void expect_sixty(struct trace *t, unsigned fast, unsigned slow, unsigned few, unsigned many)
 {
     uint32_t left = 60 * MSS, at = 0;
-    tg_ns begun = t->node.now;
-    unsigned sent = 0;
-    *most = 0;
+    unsigned sent = 0, most = 0, took = 0;
     for (unsigned ms = 0; ms < 200 && sent < 60; ms++) {
         uint32_t n = u32_min(left, tcp_writable(t->node.tcp, t->h));
         if (n)
@@ -36,46 +35,32 @@ static unsigned send_sixty(struct trace *t, tg_ns *took, unsigned *most)
         at += n;
         left -= n;
         unsigned now = trace_skip(t);
-        *most = u32_max(*most, now);
+        most = u32_max(most, now);
         sent += now;
-        *took = t->node.now - begun;
+        took = ms;
         trace_advance(t, TG_MS);
     }
-    return sent;
+    assert_int_equal(sent, 60);
+    assert_in_range(took, fast, slow);
+    assert_in_range(most, few, many);
+    trace_end(t);
 }
 
+/* 120 segments in 50 ms: 60 in 25 ms, of which the first two milliseconds' come at once. */
 static void avoidance_spreads_a_window_over_a_round_trip(void **state)
 {
-    struct trace *t = start(state, false, 50 * TG_MS, 50 * MSS);
-    tg_ns took;
-    unsigned most;
-    assert_int_equal(send_sixty(t, &took, &most), 60);
-    /* 120 segments in 50 ms: 60 in 25 ms, of which the first two milliseconds' come at once */
-    assert_in_range(took, 20 * TG_MS, 26 * TG_MS);
-    assert_in_range(most, 5, 9);
-    trace_end(t);
+    expect_sixty(start(state, false, 50 * TG_MS, 50 * MSS), 20, 26, 5, 9);
 }
 
 static void slow_start_is_twice_as_fast(void **state)
 {
-    struct trace *t = start(state, false, 50 * TG_MS, UINT32_MAX / 2);
-    tg_ns took;
-    unsigned most;
-    assert_int_equal(send_sixty(t, &took, &most), 60);
-    assert_in_range(took, 11 * TG_MS, 16 * TG_MS);
-    assert_in_range(most, 8, 14);
-    trace_end(t);
+    expect_sixty(start(state, false, 50 * TG_MS, UINT32_MAX / 2), 11, 16, 8, 14);
 }
 
 static void short_paths_are_not_held_back(void **state)
 {
-    struct trace *t = start(state, false, 1 * TG_MS, 50 * MSS);
-    tg_ns took;
-    unsigned most;
-    assert_int_equal(send_sixty(t, &took, &most), 60);
-    assert_true(most >= 16); /* a turn's quantum or more */
-    assert_true(took <= 1 * TG_MS);
-    trace_end(t);
+    expect_sixty(start(state, false, 1 * TG_MS, 50 * MSS), 0, 1, 16,
+                 60); /* a turn's quantum or more */
 }
 
 static void the_initial_window_leaves_at_once(void **state)
@@ -89,12 +74,7 @@ static void the_initial_window_leaves_at_once(void **state)
 
 static void it_can_be_switched_off(void **state)
 {
-    struct trace *t = start(state, true, 50 * TG_MS, 50 * MSS);
-    tg_ns took;
-    unsigned most;
-    assert_int_equal(send_sixty(t, &took, &most), 60);
-    assert_true(took <= 1 * TG_MS);
-    trace_end(t);
+    expect_sixty(start(state, true, 50 * TG_MS, 50 * MSS), 0, 1, 0, 60);
 }
 
 int main(void)

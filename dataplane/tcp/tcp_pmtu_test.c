@@ -3,6 +3,16 @@
  */
 #include "tcp/tcp_pmtu_trace.h"
 
+/* The path has carried a full segment. */
+static struct trace *proven(void **state)
+{
+    struct trace *t = established(state);
+    uint32_t mss = trace_info(t).mss;
+    trace_write(t, 0, mss);
+    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
+    return t;
+}
+
 /* --- ICMP --------------------------------------------------------------------------------------------- */
 
 static void a_claim_about_a_small_segment_is_a_lie(void **state)
@@ -29,10 +39,8 @@ static void before_anything_has_passed_a_claim_counts_at_once(void **state)
 /* RFC 5927 s7.2: larger packets have arrived, so the claim waits for the loss of the one that it quotes. */
 static void a_claim_against_the_evidence_waits_for_proof(void **state)
 {
-    struct trace *t = established(state);
+    struct trace *t = proven(state);
     uint32_t mss = trace_info(t).mss;
-    trace_write(t, 0, mss);
-    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
     trace_write(t, mss, mss);
     trace_skip(t);
     too_big(t, 1 + mss, 1300);
@@ -47,10 +55,8 @@ static void a_claim_against_the_evidence_waits_for_proof(void **state)
 
 static void a_claim_that_an_ack_refutes_is_forgotten(void **state)
 {
-    struct trace *t = established(state);
+    struct trace *t = proven(state);
     uint32_t mss = trace_info(t).mss;
-    trace_write(t, 0, mss);
-    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
     trace_write(t, mss, mss);
     too_big(t, 1 + mss, 1300);
     IN(t, .flags = A, .seq = 1, .ack = 1 + 2 * mss);
@@ -80,10 +86,8 @@ static void a_claim_about_a_syn_lowers_what_we_offer(void **state)
 
 static void a_claim_waits_for_its_own_segment(void **state)
 {
-    struct trace *t = established(state);
+    struct trace *t = proven(state);
     uint32_t mss = trace_info(t).mss;
-    trace_write(t, 0, mss);
-    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
     trace_write(t, mss, 2 * mss);
     too_big(t, 1 + 2 * mss, 1300); /* the second of the two */
     trace_advance(t, 300 * TG_MS); /* the first is lost */
@@ -122,10 +126,8 @@ static void two_timeouts_of_a_size_never_seen_to_pass(void **state)
 
 static void a_size_that_has_passed_needs_four(void **state)
 {
-    struct trace *t = established(state);
+    struct trace *t = proven(state);
     uint32_t mss = trace_info(t).mss;
-    trace_write(t, 0, mss);
-    IN(t, .flags = A, .seq = 1, .ack = 1 + mss);
     trace_write(t, mss, mss);
     trace_advance(t, 2 * 200 * TG_MS + 400 * TG_MS + 800 * TG_MS + 100 * TG_MS); /* and a probe */
     assert_int_equal(counted(t, TG_C_tcp_rto), 3);

@@ -67,23 +67,25 @@ static void linux_is_the_default(void **state)
 
 static void linux_answers_in_kind(void **state)
 {
+    static const struct {
+        struct seg syn;
+        bool ts;
+        uint8_t kinds[6], n;
+    } cases[] = {
+        {{.mss = 1460, .sack_ok = true, .wscale_plus_1 = 8}, false, {M, NOP, NOP, K, NOP, W}, 6},
+        {{.mss = 1460, .sack_ok = true}, false, {M, NOP, NOP, K}, 4},
+        {{0}, false, {M}, 1},
+        {{.mss = 1460}, true, {M, NOP, NOP, T}, 4},
+    };
     struct trace *t = start_as(state, &tcp_profile_linux);
-    IN(t, .flags = S, .seq = 0, .mss = 1460, .sack_ok = true, .wscale_plus_1 = 8);
-    KINDS(t, M, NOP, NOP, K, NOP, W);
-    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    t->tuple.remote_port++;
-    IN(t, .flags = S, .seq = 0, .mss = 1460, .sack_ok = true);
-    KINDS(t, M, NOP, NOP, K);
-    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    t->tuple.remote_port++;
-    IN(t, .flags = S, .seq = 0);
-    KINDS(t, M);
-    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
-    t->ts = true;
-    t->tuple.remote_port++;
-    IN(t, .flags = S, .seq = 0, .mss = 1460);
-    KINDS(t, M, NOP, NOP, T);
-    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++, t->tuple.remote_port++) {
+        struct seg syn = cases[i].syn;
+        syn.flags = S;
+        t->ts = cases[i].ts;
+        trace_in(t, &syn);
+        expect_kinds(t, cases[i].kinds, cases[i].n);
+        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    }
     trace_end(t);
 }
 
@@ -168,63 +170,39 @@ static void a_profile_of_ones_own(void **state)
 
 static void impossible_profiles_are_refused(void **state)
 {
-    (void)state;
+    enum { BAD = 15 };
+    struct tcp_profile bad[BAD], *p = bad;
     assert_true(tcp_profile_valid(&tcp_profile_linux));
     assert_true(tcp_profile_valid(&tcp_profile_freebsd));
-    struct tcp_profile p = tcp_profile_linux;
-    p.delayed_ack = 500 * TG_MS; /* RFC 9293 MUST-40 */
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.window_scale = 15;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.hop_limit = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.syn.places[0].kind = 0; /* no MSS */
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.syn.places[0] = p.syn.places[1]; /* twice */
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.data.places[1].modulus = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.data.places[1].modulus = 5;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.data.places[1].residue = p.data.places[1].modulus;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.syn.places[1].kind = TCP_OPTION_NOP;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.syn.places[1].kind = 9; /* unknown */
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.syn_window = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.delayed_ack = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.rto_min = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.rto_syn = 0;
-    assert_false(tcp_profile_valid(&p));
-    p = tcp_profile_linux;
-    p.data.padding = 8;
-    assert_false(tcp_profile_valid(&p));
-    struct tcp_config c = node_config();
-    c.profile = &p;
+    for (unsigned i = 0; i < BAD; i++)
+        bad[i] = tcp_profile_linux;
+    (p++)->delayed_ack = 500 * TG_MS; /* RFC 9293 MUST-40 */
+    (p++)->delayed_ack = 0;
+    (p++)->window_scale = 15;
+    (p++)->hop_limit = 0;
+    (p++)->syn_window = 0;
+    (p++)->rto_min = 0;
+    (p++)->rto_syn = 0;
+    (p++)->syn.places[0].kind = 0;               /* no MSS */
+    (p++)->syn.places[0] = bad[0].syn.places[1]; /* twice */
+    (p++)->syn.places[1].kind = TCP_OPTION_NOP;
+    (p++)->syn.places[1].kind = 9; /* unknown */
+    (p++)->data.places[1].modulus = 0;
+    (p++)->data.places[1].modulus = 5;
+    (p++)->data.places[1].residue = tcp_profile_linux.data.places[1].modulus;
+    (p++)->data.padding = 8;
+    assert_true(p == bad + BAD);
     struct node node;
-    struct tcp_config good = node_config();
-    node_init(&node, &good, 1);
-    struct tcp *tcp;
-    assert_int_equal(tcp_create(&c, node.net, &node.pool.pool, &node.wheel, &node.stats,
-                                &node.toeplitz, node_tx_done, &node, &tcp),
-                     TG_BAD_CONFIG);
+    struct tcp_config c = node_config();
+    node_init(&node, &c, 1);
+    for (unsigned i = 0; i < BAD; i++) {
+        struct tcp *tcp;
+        assert_false(tcp_profile_valid(&bad[i]));
+        c.profile = &bad[i];
+        assert_int_equal(tcp_create(&c, node.net, &node.pool.pool, &node.wheel, &node.stats,
+                                    &node.toeplitz, node_tx_done, &node, &tcp),
+                         TG_BAD_CONFIG);
+    }
     node_end(&node);
 }
 
