@@ -7,12 +7,21 @@
 
 #define IS(name, literal) span_equal_nocase((name), SPAN_LITERAL(literal))
 
+/* Eight digits in the order of memory: a nibble a byte, then '0' to each and the way to 'a' to those above 9. */
+static uint64_t hex_digits(uint32_t value)
+{
+    uint64_t n = value;
+    n = (n << 16 | n) & 0x0000ffff0000ffff;
+    n = (n << 8 | n) & 0x00ff00ff00ff00ff;
+    n = (n << 4 | n) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t letters = (n + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    return __builtin_bswap64(n + 0x3030303030303030 + letters * ('a' - '0' - 10));
+}
+
 void heads_write_request_id(struct span_writer *w, uint64_t id)
 {
-    char hex[16];
-    for (unsigned i = 16; i-- > 0; id >>= 4)
-        hex[i] = "0123456789abcdef"[id & 15];
-    span_write(w, hex, sizeof hex);
+    uint64_t digits[2] = {hex_digits((uint32_t)(id >> 32)), hex_digits((uint32_t)id)};
+    span_write(w, digits, sizeof digits);
 }
 
 /* The request target in origin form (RFC 9112 s3.2.1): of an absolute one, what stands behind the
