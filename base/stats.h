@@ -127,6 +127,7 @@
     X(tcp_shed_orphans, "closed connections reset before their end: table full")                   \
     X(tcp_shed_refused, "connections not accepted or opened: memory short")                        \
     X(tcp_shed_connections, "connections reset that held most frames for longest: memory short")   \
+    X(tcp_revived, "backoffs undone: our own lack of frames had caused them")                      \
     X(tcp_shed_text, "segments dropped: only the reserve of frames was left")                      \
     X(tcp_bad_options, "segments dropped: malformed options")                                      \
     X(tcp_bad_segment, "segments dropped: illegal flags")                                          \

@@ -10,6 +10,7 @@
 #define STARVED_FOR      TG_S
 #define COMPACT_BELOW    (BUF_ROOM / 2) /* bytes: shorter frames are worth a copy */
 #define CONNECTIONS_ROOM 32u            /* SYNs get cookies when only 1/32 of the table is free */
+#define DRY_BELOW        TG_BURST       /* frames: not even a burst can be received */
 #define UNKNOWN          (INT32_MAX / 2)
 
 /* --- levels ------------------------------------------------------------------------------------------ */
@@ -171,6 +172,46 @@ static void shed(struct tcp *tcp, uint32_t available, tg_ns now)
     dearest_reset(tcp, some, n, now);
 }
 
+/* --- after a drought ----------------------------------------------------------------------------------- */
+
+/* Timeouts that came because there was no frame here, for the answers or for the segments, say nothing of the path.
+ * Their backoff is undone, as RFC 6069 s4 does for a lack of connectivity that ICMP tells of: who would have sent
+ * again by now without it does so at once. Not where the peer had been silent before. */
+static void connection_revive(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns dry_since, tg_ns now)
+{
+    struct tcp_active *act = pcb->act;
+    enum tcp_deadline kind = pcb->snd_una != pcb->snd_nxt ? TCP_D_RETRANSMIT : TCP_D_PERSIST;
+    if (act->backoff == 0 || !act->deadline[kind] || act->heard_ns + 2 * pcb->rto < dry_since)
+        return;
+    act->backoff = act->retries = 0;
+    tg_ns due = act->sent_ns + tcp_rto(tcp, pcb);
+    tcp_deadline_set(tcp, pcb, kind, due > now ? due : now);
+    stats_count(tcp->stats, TG_C_tcp_revived);
+}
+
+static void revive_some(struct tcp *tcp, tg_ns now)
+{
+    struct tcp_governor *g = &tcp->governor;
+    struct tcp_pcb *some[VISITS];
+    unsigned n = visit_some(tcp, some);
+    for (unsigned i = 0; i < n; i++)
+        connection_revive(tcp, some[i], g->dry_since, now);
+    g->to_revive -= n < g->to_revive && n ? n : g->to_revive;
+    if (g->to_revive == 0)
+        g->dry_since = 0;
+}
+
+static void drought_note(struct tcp *tcp, uint32_t available, tg_ns now)
+{
+    struct tcp_governor *g = &tcp->governor;
+    if (available < DRY_BELOW) {
+        g->to_revive = tcp->actives.in_use;
+        g->dry_since = g->dry_since ? g->dry_since : now;
+    } else if (g->dry_since) {
+        revive_some(tcp, now);
+    }
+}
+
 void tcp_governor_sample(struct tcp *tcp, tg_ns now)
 {
     struct tcp_governor *g = &tcp->governor;
@@ -189,9 +230,11 @@ void tcp_governor_sample(struct tcp *tcp, tg_ns now)
         shed(tcp, available, now);
         available = pool->available(pool);
     }
+    drought_note(tcp, available, now);
     g->spare = (int32_t)available - (int32_t)g->reserve;
-    g->spare_calm = level == TCP_CALM ? (int32_t)g->begins[TCP_TIGHT] - (int32_t)g->reserve
-                                      : INT32_MAX; /* every look is a sample */
+    g->spare_calm = level == TCP_CALM && !g->dry_since
+                        ? (int32_t)g->begins[TCP_TIGHT] - (int32_t)g->reserve
+                        : INT32_MAX; /* every look is a sample */
 }
 
 /* --- questions ---------------------------------------------------------------------------------------- */

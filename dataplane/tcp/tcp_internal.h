@@ -82,8 +82,10 @@ struct tcp_governor {
     uint8_t level; /* enum tcp_pressure, as last sampled */
     uint8_t looks; /* left until the next sample, at the latest */
     int32_t spare; /* free above the reserve at the last sample, less what we have taken since */
-    int32_t spare_calm;          /* at or below: sample anew */
-    uint32_t reserve;            /* never held for long */
+    int32_t spare_calm; /* at or below: sample anew */
+    uint32_t reserve;   /* never held for long */
+    uint32_t to_revive; /* connections that have not been told yet that a drought is over */
+    tg_ns dry_since;    /* not even a burst could be received; 0: it can */
     uint32_t begins[TCP_LEVELS]; /* a level begins when no more than so many are free */
     tg_ns starved_until;         /* nobody could sleep when an active part was wanted */
 };

@@ -260,6 +260,75 @@ static void writers_wait_and_are_told(void **state)
     trace_end(t);
 }
 
+/* --- when frames come back ---------------------------------------------------------------------------------------- */
+
+/* A segment in flight times out for two seconds, by the clock at 200 ms, 600 ms, 1.4 s, 3 s. */
+static void timeouts_for_want_of_frames_leave_no_backoff(void **state)
+{
+    enum { ENOUGH, DRY, SILENT_BEFORE, CASES };
+    for (unsigned what = ENOUGH; what < CASES; what++) {
+        struct trace *t = start(state);
+        struct hoard h = {.n = 0};
+        trace_accept(t, (struct seg){PEER_OPTIONS});
+        trace_write(t, 0, 500);
+        OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
+        if (what == SILENT_BEFORE)
+            trace_advance(t, TG_S);
+        if (what != ENOUGH)
+            hoard_until(t, &h, FRAMES - TG_BURST + 1);
+        trace_advance(t, what == SILENT_BEFORE ? TG_S : 2 * TG_S);
+        assert_true(trace_skip(t) > 1);
+        assert_true(trace_pcb(t)->act->backoff >= 3);
+        assert_int_equal(trace_pcb(t)->rto, 200 * TG_MS);
+        hoard_until(t, &h, 0);
+        assert_int_equal(count(t, TG_C_tcp_revived), what == DRY);
+        trace_advance(t, 2 * TIMER_TICK);
+        if (what == DRY)
+            OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 500);
+        QUIET(t);
+        trace_end(t);
+    }
+}
+
+/* A probe of a shut window comes sooner, likewise. */
+static void probes_that_found_no_frame_are_not_late(void **state)
+{
+    struct trace *t = start(state);
+    struct hoard h = {.n = 0};
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    IN(t, .flags = A, .seq = 1, .ack = 1, .win = WIN_ZERO);
+    trace_write(t, 0, 500);
+    hoard_until(t, &h, FRAMES - TG_BURST + 1);
+    trace_advance(t, 2 * TG_S);
+    assert_true(trace_skip(t) > 1);
+    hoard_until(t, &h, 0);
+    assert_int_equal(count(t, TG_C_tcp_revived), 1);
+    trace_advance(t, 200 * TG_MS + TIMER_TICK);
+    OUT(t, .flags = A, .seq = 0, .ack = 1);
+    trace_end(t);
+}
+
+/* An ACK that found no frame at all leaves when there is one again, after 10 ms at the latest. */
+static void an_answer_without_a_frame_comes_later(void **state)
+{
+    struct trace *t = start(state);
+    struct hoard h = {.n = 0};
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    struct buf *b = trace_make(t, &(struct seg){.flags = A, .seq = 1, .ack = 1, .len = 1000});
+    hoard_until(t, &h, FRAMES);
+    assert_int_equal(node_receive(&t->node, b), TG_C_none);
+    trace_advance(t, TG_S);
+    QUIET(t); /* it was delayed, and then there was no frame */
+    assert_true(t->node.pool.pool.exhausted > 50);
+    assert_int_equal(tcp_unread(t->node.tcp, t->h), 1000);
+    hoard_until(t, &h, 100);
+    trace_advance(t, TCP_REPAIR + TIMER_TICK);
+    OUT(t, .flags = A, .seq = 1, .ack = 1001);
+    QUIET(t);
+    hoard_until(t, &h, 0);
+    trace_end(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +338,9 @@ int main(void)
         BOTH(early_pieces_stop_nobody),
         BOTH(unread_bytes_stop_nobody),
         BOTH(writers_wait_and_are_told),
+        BOTH(timeouts_for_want_of_frames_leave_no_backoff),
+        BOTH(probes_that_found_no_frame_are_not_late),
+        BOTH(an_answer_without_a_frame_comes_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,11 @@ static void pool_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
         end->home[end->home_count++] = bufs[i];
 }
 
+static uint32_t pool_available(const struct buf_pool *pool)
+{
+    return ((const struct bench_end *)pool->arg)->home_count + pool->cached;
+}
+
 static void pool_make(struct bench_end *end, unsigned frames)
 {
     end->frames_bytes =
@@ -71,6 +76,8 @@ static void pool_make(struct bench_end *end, unsigned frames)
         END_FATAL("bench: no memory for %u frames\n", frames);
     (void)madvise(end->frames, end->frames_bytes, MADV_HUGEPAGE);
     buf_pool_init(&end->pool, pool_refill, pool_drain, end);
+    end->pool.available = pool_available;
+    end->pool.total = frames;
     for (unsigned i = 0; i < frames; i++) {
         struct end_frame *f = (struct end_frame *)(void *)end->frames + i;
         f->buf = (struct buf){.head = f->bytes, .cap = BUF_HEADROOM + BUF_ROOM, .pool = &end->pool};

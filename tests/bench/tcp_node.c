@@ -30,6 +30,11 @@ static void node_drain(struct buf_pool *pool, struct buf *bufs[], unsigned n)
         node->free_list[node->free_count++] = bufs[i];
 }
 
+static uint32_t node_available(const struct buf_pool *pool)
+{
+    return ((const struct node *)pool->arg)->free_count + pool->cached;
+}
+
 static bool node_tx_done(const void *arg, const struct buf *b)
 {
     return true;
@@ -61,6 +66,8 @@ static void frames_make(struct node *node, uint32_t frames)
         node->free_list[node->free_count++] = b;
     }
     buf_pool_init(&node->pool, node_refill, node_drain, node);
+    node->pool.available = node_available;
+    node->pool.total = frames;
 }
 
 static struct ip_addr address4(uint32_t a)

@@ -5,7 +5,8 @@ stacks on one core, wire included, MTU 1500 (tcp_pair), beside Linux with both e
 65536, by its processor time (tcp_peer). Where Linux cannot do the same, the peer column holds the goal or our own other
 figure. tcp.recovery_*: one sender through 100 Mbit/s, 50 ms and a queue of 50 ms (tcp_recovery), ours in virtual time,
 Linux with CUBIC in real time through the same path to the same receiver. tcp.bulk_tso: a sender's own side whose port
-cuts super-segments, beside the same one whose port does not (tcp_tso)."""
+cuts super-segments, beside the same one whose port does not (tcp_tso). tcp.pool_recovery*: virtual time
+from the moment when frames come back to the first new byte, beside the sender's RTO then (tcp_pool)."""
 import json
 import os
 import platform
@@ -88,6 +89,18 @@ def segmentation(rows):
     rows.add("tcp.bulk_tso", with_tso, "Gbit/s own side", "ours", "without TSO", without, False)
 
 
+def pool(rows):
+    """A pool of frames is empty for a second; the one of 1,001 connections that takes most of its RTO to move again, at five
+    moments. tcp_pool itself fails when it takes more, or a connection ends."""
+    for side, name in (("sender", "tcp.pool_recovery"), ("receiver", "tcp.pool_recovery_receiver")):
+        runs = [program("tcp_pool", side, phase) for phase in range(0, 500, 100)]
+        took, rto = max(((r[f"{who}_ms"], r[f"{who}_rto_ms"]) for r in runs for who in ("bulk", "worst")),
+                        key=lambda pair: pair[0] / pair[1])
+        say(f"  the {side}'s pool empty for 1 s, {runs[0]['connections']} connections: bulk again after "
+            f"{[r['bulk_ms'] for r in runs]} ms, the slowest of all after {took} ms of {rto}")
+        rows.add(name, took, "ms virtual", "one RTO", "of the sender then", rto, True)
+
+
 def run(rows):
     say(f"tcp: {ROUNDS} rounds")
     rounds = []
@@ -115,3 +128,4 @@ def run(rows):
     segmentation(rows)
     crowd(rows)
     recovery(rows)
+    pool(rows)
