@@ -15,7 +15,7 @@
 #include "tests/fuzz/fuzz_pool.h"
 #include <stdio.h>
 
-#define FUZZ_REGIONS 12
+#define FUZZ_REGIONS 16
 
 struct fuzz_region {
     void *at;
