@@ -14,11 +14,11 @@
  *   tcp          trims data/len to the payload and queues it: for reading, or as one segment to send
  *   tcp_out      writes headers into the headroom and hands a reference to io_tx
  *
- * Super-segments. Where a port cuts TCP segments out of a larger one (TSO), tcp_out hands it one frame for
- * several: a buffer with the headers alone, which belongs to nobody else (refs = 1), and behind it, through
- * `next`, `segments` pieces of the send queue with the payload of one segment each. The frame holds one
- * reference of each piece; whoever frees the frame unties them, because the queue goes on using them one by
- * one. The rest of the record of such a frame is `super`.
+ * Super-segments. tcp_out gives net one frame for several segments: a buffer with the headers alone, which belongs
+ * to nobody else (refs = 1), and behind it, through `next`, `segments` pieces of the send queue with the payload of
+ * one segment each. The port cuts it (TSO), or net does for a port that does not. The frame holds one reference of
+ * each piece; whoever frees the frame unties them, because the queue goes on using them one by one. The rest of the
+ * record of such a frame is `super`.
  *
  * References. `refs` counts the holders in software (all in the worker that owns the buffer, so it is
  * a plain integer). The port's own hold is not in `refs`: io_tx takes one software reference over, and
@@ -126,7 +126,7 @@ struct buf {
     uint8_t verdict;    /* enum buf_verdict */
     uint16_t reason;    /* enum tg_counter of the drop; 0 = none */
     uint8_t port;       /* io port it came from or leaves by */
-    uint8_t segments; /* of a super-segment: how many the port makes of it; 0: an ordinary frame */
+    uint8_t segments;   /* of a super-segment: how many are made of it; 0: an ordinary frame */
     struct buf_pool *pool; /* takes it home; rests in the freeing worker's cache if of one store */
 
     /* line 1: receive record, then send record */

@@ -21,7 +21,6 @@
     X(io_tx_refused, "frames dropped: the port's driver refuses them")                             \
     X(io_tx_tso_frames, "super-segments given to a port")                                          \
     X(io_tx_tso_segments, "segments that ports made of them")                                      \
-    X(io_tx_split, "super-segments cut by us because the port does not")                           \
     X(io_tx_linearised, "chains copied because the port sends no chains")                          \
     X(io_rx_too_big, "frames dropped: larger than a buffer")                                       \
     X(io_handoff_out, "frames handed to another worker")                                           \
@@ -66,6 +65,7 @@
     X(net_icmp_too_big, "packet-too-big messages taken")                                           \
     X(net_neigh_full, "neighbour entries refused: table full")                                     \
     X(net_neigh_queue_full, "drop: neighbour did not answer, or its queue is full")                \
+    X(net_super_segments_cut, "super-segments cut by us because the port does not")                \
     X(net_no_route, "drop: no route")                                                              \
     /* filter */                                                                                   \
     X(filter_rule, "drop: matched a drop rule")                                                    \

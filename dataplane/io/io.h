@@ -34,14 +34,13 @@ struct io_host; /* all ports of the process, owned by main */
 
 /* What the port can do, so that net and tcp ask for it or do it themselves. */
 struct io_caps {
-    uint16_t queues;     /* receive queues in use; < workers means software hand-off */
-    uint16_t mtu;        /* largest IP packet, bytes */
-    bool tx_ip_checksum; /* honours BUF_TX_IP_CSUM */
-    bool tx_l4_checksum; /* honours BUF_TX_L4_CSUM */
-    bool rx_checksum;    /* reports BUF_RX_*_CSUM_* */
-    bool tx_chains;      /* sends chains without a copy */
-    /* Super-segments (buf.segments), which the port cuts, or io_tx where it only fills in checksums. */
-    uint32_t tso_bytes_max;   /* largest payload of one; 0: takes none */
+    uint16_t queues;          /* receive queues in use; < workers means software hand-off */
+    uint16_t mtu;             /* largest IP packet, bytes */
+    bool tx_ip_checksum;      /* honours BUF_TX_IP_CSUM */
+    bool tx_l4_checksum;      /* honours BUF_TX_L4_CSUM */
+    bool rx_checksum;         /* reports BUF_RX_*_CSUM_* */
+    bool tx_chains;           /* sends chains without a copy */
+    uint32_t tso_bytes_max;   /* largest payload of a super-segment (buf.segments); 0: takes none */
     uint8_t tso_segments_max; /* segments that it makes of one at most */
     bool rss;                 /* spreads by Toeplitz under our key and reports rx_hash */
     bool shared_with_kernel; /* what is not for our addresses goes to the kernel before we see it */

@@ -7,7 +7,6 @@
  * and whoever comes last, we or the port's completion, returns it to the mempool.
  */
 #include "io/io_dpdk.h"
-#include "base/offload.h"
 #include <poll.h>
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -210,7 +209,7 @@ static uint16_t io_prepare(struct io *io, unsigned port, struct rte_mbuf *mbufs[
 
 static void io_transmit(struct io *io, unsigned port, struct rte_mbuf *mbufs[], uint16_t n)
 {
-    if (io->host->ports[port].cuts)
+    if (io->host->ports[port].caps.tso_bytes_max)
         n = io_prepare(io, port, mbufs, n);
     uint16_t sent = rte_eth_tx_burst(io->host->ports[port].id, io->queue[port], mbufs, n);
     if (TG_UNLIKELY(sent < n)) {
@@ -371,51 +370,30 @@ static void io_flush_port(struct io *io, unsigned port)
     }
 }
 
-/* Takes one reference of b. */
-static void io_tx_frame(struct io *io, struct buf *b)
-{
-    unsigned port = b->port;
-    struct io_tx_batch *batch = &io->tx[port];
-    struct rte_mbuf *m = io_mbuf_for_tx(b);
-    if (b->segments) {
-        stats_count(io->stats, TG_C_io_tx_tso_frames);
-        stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
-        io_untie(b);
-    }
-    stats_count(io->stats, TG_C_io_tx_packets);
-    stats_add(io->stats, TG_C_io_tx_bytes, m->pkt_len);
-    batch->mbufs[batch->count++] = m;
-    if (batch->count >= TG_BURST)
-        io_flush_port(io, port);
-}
-
-/* The port does not cut: its frames are made here, at the last moment, which still saves the way down here. */
-static void io_tx_split(struct io *io, struct buf *b)
-{
-    struct buf *frames[UINT8_MAX];
-    unsigned n = b->segments;
-    stats_count(io->stats, TG_C_io_tx_split);
-    offload_split(&io->pool, b, frames);
-    for (unsigned i = 0; i < n; i++)
-        io_tx_frame(io, frames[i]);
-}
-
 unsigned io_tx(struct io *io, struct buf *burst[], unsigned n)
 {
     unsigned queued = 0;
     for (unsigned i = 0; i < n; i++) {
         struct buf *b = burst[i];
-        tg_assert(b->port < io->host->port_count);
-        const struct io_port *port = &io->host->ports[b->port];
-        if (TG_UNLIKELY(b->external || (b->next && !b->segments && !port->caps.tx_chains)))
+        unsigned port = b->port;
+        tg_assert(port < io->host->port_count);
+        if (TG_UNLIKELY(b->external || (b->next && !io->host->ports[port].caps.tx_chains)))
             b = io_linearise(io, b);
         if (!b)
             continue;
+        struct io_tx_batch *batch = &io->tx[port];
+        struct rte_mbuf *m = io_mbuf_for_tx(b);
+        if (b->segments) {
+            stats_count(io->stats, TG_C_io_tx_tso_frames);
+            stats_add(io->stats, TG_C_io_tx_tso_segments, b->segments);
+            io_untie(b);
+        }
+        stats_count(io->stats, TG_C_io_tx_packets);
+        stats_add(io->stats, TG_C_io_tx_bytes, m->pkt_len);
+        batch->mbufs[batch->count++] = m;
         queued++;
-        if (b->segments && !port->cuts)
-            io_tx_split(io, b);
-        else
-            io_tx_frame(io, b);
+        if (batch->count >= TG_BURST)
+            io_flush_port(io, port);
     }
     return queued;
 }

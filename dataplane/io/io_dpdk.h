@@ -18,7 +18,6 @@ struct io_port {
     uint16_t id; /* ethdev port */
     int poll_fd; /* becomes readable when frames arrive; -1: the port has none */
     bool in_use;
-    bool cuts; /* it takes super-segments; else io_tx cuts them before */
 };
 
 struct io_host {

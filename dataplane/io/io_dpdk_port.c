@@ -248,20 +248,15 @@ static bool io_port_find(const char *device, uint16_t *id)
 #define IO_TSO_BYTES 65000u
 
 /* Who cuts super-segments. net_tap says that it does, by DPDK's librte_gso, but counts the Ethernet header into its
- * MTU, so that full segments are refused, and swallows those of IPv6, which that library does not know (22.11). Where
- * the port only fills in checksums, io_tx cuts. */
-static void io_port_plan_tso(struct io_port *port, const struct rte_eth_dev_info *info)
+ * MTU, so that full segments are refused, and swallows those of IPv6, which that library does not know (22.11). */
+static void io_port_plan_tso(struct io_caps *caps, const struct rte_eth_dev_info *info)
 {
-    struct io_caps *caps = &port->caps;
-    unsigned pieces = info->tx_desc_lim.nb_seg_max; /* 0: not said */
-    if (!caps->tx_l4_checksum)
+    if (!(info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO) || !caps->tx_chains ||
+        !caps->tx_l4_checksum || strcmp(info->driver_name, "net_tap") == 0)
         return;
+    unsigned pieces = info->tx_desc_lim.nb_seg_max; /* 0: not said */
+    caps->tso_segments_max = (uint8_t)(pieces && pieces <= UINT8_MAX ? pieces - 1 : UINT8_MAX);
     caps->tso_bytes_max = IO_TSO_BYTES;
-    caps->tso_segments_max = UINT8_MAX;
-    port->cuts = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO && caps->tx_chains &&
-                 strcmp(info->driver_name, "net_tap") != 0;
-    if (port->cuts && pieces && pieces <= UINT8_MAX)
-        caps->tso_segments_max = (uint8_t)(pieces - 1);
 }
 
 /* Fill in what the device can do and what we ask of it. RSS counts only where the port has a key of a
@@ -284,14 +279,14 @@ static void io_port_plan(struct io_port *port, const struct io_config *config, u
         conf->rxmode.offloads = info->rx_offload_capa & rx_checksums;
     port->caps.rx_checksum = conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
     port->caps.tx_chains = !linear && (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
-    io_port_plan_tso(port, info);
+    io_port_plan_tso(&port->caps, info);
     port->caps.rss = queues > 1 && info->reta_size && info->hash_key_size >= 40;
     snprintf(port->caps.device, sizeof port->caps.device, "%.*s",
              (int)strcspn(config->ports[index].device, ","), config->ports[index].device);
     conf->txmode.offloads =
         info->tx_offload_capa & (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
                                  (port->caps.tx_chains ? RTE_ETH_TX_OFFLOAD_MULTI_SEGS : 0) |
-                                 (port->cuts ? RTE_ETH_TX_OFFLOAD_TCP_TSO : 0));
+                                 (port->caps.tso_bytes_max ? RTE_ETH_TX_OFFLOAD_TCP_TSO : 0));
     if (port->caps.rss) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf->rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;

@@ -2,6 +2,7 @@
  * Life of a worker's IP layer, dispatch of what is not for a transport, and the transmit queue.
  * Called by worker and tests. Knows nothing of connections. Floor 1.
  */
+#include "base/offload.h"
 #include "net/net_internal.h"
 #include <stdlib.h>
 
@@ -101,7 +102,7 @@ unsigned net_tx_room(const struct net *net)
 
 static_assert((NET_TX_QUEUE & (NET_TX_QUEUE - 1)) == 0, "indices wrap by a mask");
 
-void net_transmit(struct net *net, struct buf *b, uint8_t port)
+static void transmit_frame(struct net *net, struct buf *b, uint8_t port)
 {
     if (net_tx_room(net) == 0) {
         net_drop(net, b, TG_C_io_tx_full);
@@ -109,6 +110,28 @@ void net_transmit(struct net *net, struct buf *b, uint8_t port)
     }
     b->port = port;
     net->tx[net->tx_end++ & (NET_TX_QUEUE - 1)] = b;
+}
+
+/* The port takes single segments: they are made here, where a super-segment has saved all the way from tcp. */
+static void transmit_cut(struct net *net, struct buf *b, uint8_t port)
+{
+    struct buf *frames[UINT8_MAX];
+    unsigned n = b->segments;
+    offload_split(net->pool, b, frames);
+    for (unsigned i = 0; i < n; i++) {
+        if (!net->config.ports[port].tx_l4_checksum)
+            wire_finish_tcp(frames[i]);
+        transmit_frame(net, frames[i], port);
+    }
+    stats_count(net->stats, TG_C_net_super_segments_cut);
+}
+
+void net_transmit(struct net *net, struct buf *b, uint8_t port)
+{
+    if (b->segments && !net->config.ports[port].tso)
+        transmit_cut(net, b, port);
+    else
+        transmit_frame(net, b, port);
 }
 
 unsigned net_take(struct net *net, struct buf *out[], unsigned n)

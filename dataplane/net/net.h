@@ -38,6 +38,8 @@ struct net_config {
         uint8_t mac[6];
         uint16_t mtu;
         bool tx_ip_checksum, tx_l4_checksum;
+        bool
+            tso; /* cuts super-segments (with tx_l4_checksum); else they are cut on the way to it */
     } ports[NET_PORTS_MAX];
     unsigned port_count;
     /* True on one worker of the node (worker 0). Where a port has one queue, the worker that owns
@@ -99,7 +101,7 @@ bool net_accepts_mac(const struct net *net, const struct buf *b);
 /* Send an IP payload (first byte = transport header, checksum still missing at `checksum_offset`):
  * route, IP header, checksum or offload, Ethernet. Takes over one reference; queues the frame, or
  * lets it wait for the neighbour, or drops and counts. The bytes in front of the transport header
- * are written now: the caller must own the frame's headroom (io_tx_done). The frame grows to the
+ * are written now: the caller must own the frame's headroom (io_tx_done), of a super-segment (buf.segments) that of every piece. The frame grows to the
  * front by the headers and must not be touched while net holds its reference (refs tells). TG_OK
  * also when it waits for a neighbour or was dropped (a full queue, like loss on the wire);
  * TG_UNREACHABLE: no route, or the destination is ourselves (the reference is gone too). */

@@ -211,9 +211,12 @@ void wire_emit_ip(struct buf *b, const struct ip_emit *ip, bool offload_ip_check
 /* Checksum of TCP, UDP, ICMP(v6) over the pseudo-header and the buffer chain, whose first byte is
  * the transport header: writes it at `checksum_offset`. With `offload` only the pseudo-header's sum
  * is written and BUF_TX_L4_CSUM set (TCP and UDP only: ports do not compute ICMP); for a super-segment
- * it leaves the length out, which differs between the segments that the port makes. */
+ * always, and without the length, which differs between the segments that are made of it. */
 void wire_emit_l4_checksum(struct buf *b, const struct ip_emit *ip, unsigned checksum_offset,
                            bool offload);
+
+/* Do what BUF_TX_L4_CSUM asks the port for, of a TCP frame in one piece; the flag goes. */
+void wire_finish_tcp(struct buf *b);
 
 /* Put the Ethernet header in front. */
 void wire_emit_ethernet(struct buf *b, const uint8_t destination[6], const uint8_t source[6],

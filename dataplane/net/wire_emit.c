@@ -61,14 +61,14 @@ void wire_emit_l4_checksum(struct buf *b, const struct ip_emit *ip, unsigned che
 {
     uint32_t len = b->segments ? 0 : buf_chain_len(b);
     tg_assert(checksum_offset + 2 <= b->len);
-    tg_assert(!b->segments || (offload && ip->proto == IP_PROTO_TCP));
+    tg_assert(!b->segments || ip->proto == IP_PROTO_TCP);
     uint8_t *field = b->data + checksum_offset;
     uint32_t sum = 0;
     if (ip->proto != IP_PROTO_ICMP) /* ICMP for IPv4 knows no pseudo-header (RFC 792) */
         sum = wire_sum_pseudo(&ip->source, &ip->destination, ip->proto, len);
 
     /* Ports compute TCP and UDP only. */
-    offload = offload && (ip->proto == IP_PROTO_TCP || ip->proto == IP_PROTO_UDP);
+    offload = (offload || b->segments) && (ip->proto == IP_PROTO_TCP || ip->proto == IP_PROTO_UDP);
     b->flags &= (uint16_t)~BUF_TX_L4_CSUM;
     if (offload) {
         b->flags |= BUF_TX_L4_CSUM;
@@ -80,6 +80,16 @@ void wire_emit_l4_checksum(struct buf *b, const struct ip_emit *ip, unsigned che
     if (checksum == 0 && ip->proto == IP_PROTO_UDP)
         checksum = 0xffff; /* zero means "none" (RFC 768) */
     wire_put16(field, checksum);
+}
+
+void wire_finish_tcp(struct buf *b)
+{
+    enum { CHECKSUM_AT = 16 };
+    tg_assert(!b->next && b->flags & BUF_TX_L4_CSUM && b->ip_proto == IP_PROTO_TCP);
+    struct span segment = span_make(b->data + b->l4, (size_t)(b->len - b->l4));
+    /* the field holds the pseudo-header's sum: it is summed up with the rest */
+    wire_put16(b->data + b->l4 + CHECKSUM_AT, wire_sum_finish(wire_sum(0, segment)));
+    b->flags &= (uint16_t)~BUF_TX_L4_CSUM;
 }
 
 void wire_emit_ethernet(struct buf *b, const uint8_t destination[6], const uint8_t source[6],

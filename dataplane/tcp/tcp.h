@@ -88,7 +88,7 @@ struct tcp_config {
     uint32_t congestion; /* enum tcp_congestion_id */
     uint32_t ecn;        /* enum tcp_ecn */
     bool no_pacing;      /* a window may leave at once */
-    /* What every port that net routes to cuts into segments (TSO; io_caps); it fills in checksums as well. */
+    /* Super-segments: what the ports that cut them take (TSO; io_caps). For those that do not, net does. */
     uint32_t tso_bytes_max; /* payload of one frame; 0: one segment a frame */
     uint8_t tso_segments_max;
     /* The memory governor's levels (tcp_governor.h): per cent of the pool's frames in use at which each begins; 0:

@@ -61,6 +61,7 @@ static inline void node_icmp_error(void *arg, const struct net_icmp_error *error
     memcpy(c.ports[0].mac, place->mac, sizeof c.ports[0].mac);
     c.ports[0].mtu = place->mtu ? place->mtu : 1500;
     c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = config->tso_bytes_max > 0;
+    c.ports[0].tso = config->tso_bytes_max > 0;
     enum tg_err err = net_create(&c, &node->pool.pool, &node->stats, &node->toeplitz, place->seed,
                                  node_icmp_error, node, &node->net);
     if (err != TG_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Super-segments: what is on the wire is byte for byte what it is without them, but for the IPv4 identification, which
- * a card counts up. Each script runs on two stacks, with and without; and what becomes of the frames behind one.
+ * a card counts up. Each script runs without, with a port that cuts them, and with net cutting them; and what becomes of
+ * the frames behind one.
  */
 // clang-format off
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 // clang-format on
+#include "net/net_internal.h"
 #include "tcp/tcp_trace.h"
 
 #define FULL  1000u /* payload of the trace's ordinary peer, with timestamps */
@@ -176,26 +178,41 @@ static void assert_same_wire(const struct record *a, const struct record *b)
     }
 }
 
-/* Returns what the super-segments were; the connection is opened by `open`. */
+/* Who cuts, if there is something to cut. */
+enum cutter { NOBODY, PORT, NET, NET_WITHOUT_OFFLOADS, CUTTERS };
+
+static void cutter_set(struct trace *t, enum cutter cutter)
+{
+    t->node.net->config.ports[0].tso = cutter == PORT;
+    if (cutter == NET_WITHOUT_OFFLOADS)
+        t->node.net->config.ports[0].tx_ip_checksum = t->node.net->config.ports[0].tx_l4_checksum =
+            false;
+}
+
+/* Run the script in each way; returns what the super-segments were that the port got. */
 static struct record compare(void **state, uint32_t bytes, uint8_t segments, uint8_t syn_flags,
                              void (*script)(struct trace *t, struct record *r))
 {
-    static struct record with, without;
-    memset(&with, 0, sizeof with);
-    memset(&without, 0, sizeof without);
-    for (unsigned tso = 0; tso < 2; tso++) {
-        struct trace *t = open_with(state, tso ? bytes : 0, segments);
+    static struct record way[CUTTERS];
+    memset(way, 0, sizeof way);
+    for (enum cutter cutter = NOBODY; cutter < CUTTERS; cutter++) {
+        struct trace *t = open_with(state, cutter == NOBODY ? 0 : bytes, segments);
+        cutter_set(t, cutter);
         IN(t, .flags = S | syn_flags, .seq = 0, PEER_OPTIONS);
         OUT(t, .flags = syn_flags ? S | A | TCP_ECE : S | A, .seq = 0, .ack = 1);
         IN(t, .flags = A, .seq = 1, .ack = 1);
         t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
-        script(t, tso ? &with : &without);
+        script(t, &way[cutter]);
         node_check(&t->node);
+        uint64_t cut = node_counted(&t->node, TG_C_net_super_segments_cut);
+        assert_int_equal(cut, cutter > PORT ? way[PORT].supers : 0);
         trace_end(t);
     }
-    assert_int_equal(without.supers, 0);
-    assert_same_wire(&with, &without);
-    return with;
+    for (enum cutter cutter = PORT; cutter < CUTTERS; cutter++) {
+        assert_true(cutter == PORT || way[cutter].supers == 0);
+        assert_same_wire(&way[cutter], &way[NOBODY]);
+    }
+    return way[PORT];
 }
 
 /* How many frames carry the flag. */

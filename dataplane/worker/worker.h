@@ -29,7 +29,7 @@ struct worker_config {
     uint16_t node_slot;
     uint64_t
         strangers_per_second; /* packets of one source that we send to other nodes; 0: 50,000 */
-    /* tcp.tso_bytes_max: as much as it may be where the ports cut super-segments; 0: never */
+    /* tcp.tso_bytes_max: as much as it may be, if the ports take as much; 0: single segments only */
     struct net_config net;     /* addresses and routes; ports[] is filled in from io_caps */
     struct tcp_config tcp;     /* worker, pick_port and keys are filled in */
     struct proxy_config proxy; /* worker, workers, seed are filled in */

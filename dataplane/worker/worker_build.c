@@ -32,6 +32,7 @@ static enum tg_err worker_build_net(struct worker *w)
         config.ports[p].mtu = caps->mtu;
         config.ports[p].tx_ip_checksum = caps->tx_ip_checksum;
         config.ports[p].tx_l4_checksum = caps->tx_l4_checksum;
+        config.ports[p].tso = caps->tso_bytes_max > 0;
     }
     return net_create(&config, w->pool, w->stats, w->config.toeplitz, worker_secret(&w->config, 1),
                       worker_icmp_error, w, &w->net);
@@ -42,15 +43,17 @@ static bool worker_tx_done(const void *io, const struct buf *b)
     return io_tx_done(io, b);
 }
 
-/* What all ports can: a connection does not know by which one it will leave. */
+/* As much as all ports take that cut super-segments themselves: a connection does not know by which one it will
+ * leave. For the others net cuts them, of any size. */
 static void worker_tso(const struct worker *w, struct tcp_config *config)
 {
     config->tso_segments_max = UINT8_MAX;
     for (unsigned p = 0; p < io_port_count(w->io); p++) {
         const struct io_caps *caps = io_caps(w->io, p);
-        uint32_t bytes = caps->tx_l4_checksum ? caps->tso_bytes_max : 0;
-        if (bytes < config->tso_bytes_max)
-            config->tso_bytes_max = bytes;
+        if (caps->tso_bytes_max == 0)
+            continue;
+        if (caps->tso_bytes_max < config->tso_bytes_max)
+            config->tso_bytes_max = caps->tso_bytes_max;
         if (caps->tso_segments_max < config->tso_segments_max)
             config->tso_segments_max = caps->tso_segments_max;
     }

@@ -121,6 +121,7 @@ void end_create(struct bench_end *end, const struct end_config *config, tg_ns no
     }
     memcpy(net.ports[0].mac, mac, 6);
     net.ports[0].mtu = 1500;
+    net.ports[0].tso = config->tso;
     net.ports[0].tx_ip_checksum = net.ports[0].tx_l4_checksum = config->offload;
     if (net_create(&net, &end->pool, &end->stats, &end->toeplitz, 1, NULL, NULL, &end->net) !=
         TG_OK)

@@ -49,6 +49,7 @@ struct end_config {
     unsigned addresses; /* from there on, <= END_ADDRESSES */
     unsigned frames;
     bool offload;
+    bool tso;               /* with it: the wire takes super-segments (buf.segments) */
     struct ip_addr gateway; /* for everything else; all zero: none */
     struct tcp_config tcp;
 };

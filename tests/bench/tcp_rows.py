@@ -84,7 +84,7 @@ def segmentation(rows):
     ways = ("with", "split", "without")
     gbit = {way: median([r[way]["gbit"] for r in runs]) for way in ways}
     cycles = {way: round(median([r[way]["cycles"]["tcp_out"] + r[way]["cycles"]["io"] for r in runs])) for way in ways}
-    say(f"  super-segments of {median([r['with']['row'] for r in runs]):.1f} segments cut by the port, by io, none: "
+    say(f"  super-segments of {median([r['with']['row'] for r in runs]):.1f} segments cut by the port, by net, none: "
         + ", ".join(f"{1000 / gbit[way]:.1f}" for way in ways) + " ms of a core a Gbit, "
         + ", ".join(str(cycles[way]) for way in ways) + " cycles a segment in tcp_out and io")
     rows.add("tcp.bulk_tso", gbit["with"], "Gbit/s own side", "ours", "without TSO", gbit["without"], False)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Row tcp.bulk_tso of scripts/bench: what a sender's own side costs with a port that cuts super-segments, without, and
- * with super-segments that io cuts itself (base/offload). Three pairs of whole stacks in memory, alike but for that,
- * take turns of a millisecond each. The wire, which copies (and cuts) the frames, is nobody's; io's cut is the sender's.
+ * with super-segments that net cuts itself. Three pairs of whole stacks in memory, alike but for that,
+ * take turns of a millisecond each. The wire, which copies (and cuts) the frames, is nobody's; net's cut is the sender's.
  *
  *   tcp_tso CONNECTIONS SECONDS CPU
  *
  * Prints JSON: Gbit/s that the sending side could do alone on the core, each way; cycles of its stages for a
  * segment; segments of a super-segment.
  */
-#include "base/offload.h"
 #include "tests/bench/tcp_end.h"
 
 #define CHUNK       16384u
@@ -78,22 +77,6 @@ static void cut(struct bench_end *to, const struct buf *b)
     }
 }
 
-/* What io_tx of a back end does for a port that only fills in checksums; its time is the sender's. */
-static void split(struct bench_end *from, struct bench_end *to, struct buf *b)
-{
-    struct buf *frames[UINT8_MAX];
-    unsigned n = b->segments;
-    uint64_t start = __rdtsc();
-    offload_split(&from->pool, b, frames);
-    from->cycles[STAGE_IO] += __rdtsc() - start;
-    for (unsigned i = 0; i < n; i++)
-        end_receive(to, frames[i]->data, frames[i]->len);
-    start = __rdtsc();
-    for (unsigned i = 0; i < n; i++)
-        buf_unref(&from->pool, frames[i]);
-    from->cycles[STAGE_IO] += __rdtsc() - start;
-}
-
 static void wire(struct bench_end *from, struct buf *burst[], unsigned n, void *arg)
 {
     struct stream *s = from->arg;
@@ -104,12 +87,7 @@ static void wire(struct bench_end *from, struct buf *burst[], unsigned n, void *
         }
         s->supers++;
         s->super_segments += burst[i]->segments;
-        if (s->way == SPLIT) {
-            split(from, arg, burst[i]);
-            burst[i] = NULL; /* it is gone */
-        } else {
-            cut(arg, burst[i]);
-        }
+        cut(arg, burst[i]);
     }
 }
 
@@ -122,6 +100,7 @@ static void stream_make(struct stream *s, enum way way, tg_ns now)
             .addresses = 1,
             .frames = 16384,
             .offload = true,
+            .tso = way == WITH,
             .tcp = {.connections_max = CONNECTIONS,
                     .receive_window_max = 1u << 20,
                     .send_buffer_max = 1u << 20,
@@ -217,7 +196,9 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < WAYS; i++) {
         printf(i ? ", " : "{");
         report(&streams[i], names[i]);
-        worked &= (streams[i].supers > 0) == (i != WITHOUT) && streams[i].bad == 0;
+        uint64_t cut_by_net = streams[i].side[0].stats.value[TG_C_net_super_segments_cut];
+        worked &= (streams[i].supers > 0) == (i == WITH) && (cut_by_net > 0) == (i == SPLIT) &&
+                  streams[i].bad == 0;
     }
     printf("}\n");
     return worked ? 0 : 1;

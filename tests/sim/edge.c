@@ -154,6 +154,7 @@ static enum tg_err edge_open_worker(struct edge *edge, const struct edge_config 
     for (unsigned k = 0; k < config->service_count; k++)
         worker.net.addresses[worker.net.address_count++] =
             (struct net_address){config->service[k], 128, 0};
+    worker.tcp.tso_bytes_max = w->nic.rows ? UINT32_MAX : 0;
     enum tg_err err = worker_create(&worker, w->io, &w->stats, NULL, NULL, &w->worker);
     if (err == TG_OK)
         sim_add_node(edge->sim, &w->node);

@@ -79,7 +79,6 @@ struct tcp_config sim_draw_tcp_config(struct prng *rng, unsigned connections)
         .receive_window_max = 2048u << prng_below(rng, 10),
         .send_buffer_max = 4096u << prng_below(rng, 8),
         .ooo_segments_max = 1u << prng_below(rng, 8),
-        .tso_bytes_max = UINT32_MAX, /* the card decides */
         .mss_max = sim_chance(rng, 70) ? 0 : (uint16_t)sim_between(rng, 536, 1400),
         .msl = lives[prng_below(rng, TG_ARRAY_LEN(lives))],
     };
@@ -238,6 +237,7 @@ static enum tg_err host_open_net(struct host *host, const struct host_config *co
     net.ports[0].mtu = caps->mtu;
     net.ports[0].tx_ip_checksum = caps->tx_ip_checksum;
     net.ports[0].tx_l4_checksum = caps->tx_l4_checksum;
+    net.ports[0].tso = caps->tso_bytes_max > 0;
     sim_net_addresses(&net, config->number);
     if (config->gateway) {
         struct ip_addr any4 = ip_addr_from4((const uint8_t[4]){0}), any6 = {{0}};
@@ -257,8 +257,9 @@ static enum tg_err host_open_tcp(struct host *host, const struct host_config *co
     tcp.seed = prng_next(&host->rng);
     tcp.pick_port = host_pick_port;
     tcp.pick_port_arg = host;
-    tcp.tso_bytes_max = io_caps(host->io, 0)->tso_bytes_max;
-    tcp.tso_segments_max = io_caps(host->io, 0)->tso_segments_max;
+    uint32_t card = host->nic.tso_bytes_max;
+    tcp.tso_bytes_max = !host->nic.rows ? 0 : card ? card : UINT32_MAX;
+    tcp.tso_segments_max = UINT8_MAX;
     capture_settings(host->node.sim->capture, host->port, &tcp, config->mtu);
     return tcp_create(&tcp, host->net, io_pool(host->io), &host->wheel, &host->stats,
                       sim_toeplitz(), host_tx_done, host->io, &host->tcp);

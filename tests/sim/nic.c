@@ -20,15 +20,16 @@ static uint32_t rate(struct prng *rng, unsigned percent, uint32_t max)
     return broken ? millionths : 0;
 }
 
-/* Half of the cards cut super-segments, some of them only small ones. Drawn apart, so that a card without is the
- * same card. */
-static uint32_t draw_tso(uint64_t seed)
+/* Most stacks make super-segments; half of the cards cut them, some of those only small ones. Drawn apart, so that a
+ * card without is the same card. */
+static void draw_tso(struct nic *nic, uint64_t seed)
 {
     struct prng rng;
     prng_seed(&rng, seed ^ 0x74736f);
-    if (sim_chance(&rng, 50))
-        return 0;
-    return sim_chance(&rng, 50) ? UINT16_MAX : (uint32_t)sim_between(&rng, 1000, 20000);
+    nic->rows = sim_chance(&rng, 75);
+    bool cuts = sim_chance(&rng, 50), all = sim_chance(&rng, 50);
+    uint32_t some = (uint32_t)sim_between(&rng, 1000, 20000);
+    nic->tso_bytes_max = !cuts ? 0 : all ? UINT16_MAX : some;
 }
 
 void nic_draw(struct nic *nic, struct sim *sim, unsigned place, struct prng *rng, unsigned may)
@@ -36,7 +37,7 @@ void nic_draw(struct nic *nic, struct sim *sim, unsigned place, struct prng *rng
     *nic = (struct nic){.sim = sim, .place = place};
     uint64_t seed = prng_next(rng);
     prng_seed(&nic->rng, seed);
-    nic->tso_bytes_max = draw_tso(seed);
+    draw_tso(nic, seed);
     nic->checks = sim_chance(rng, 40);
     nic->tx_full = rate(rng, 10, 50000);
     uint32_t no_frame = rate(rng, 12, 30000), merge = rate(rng, 25, 900000);

@@ -24,7 +24,8 @@ struct nic {
         wrong_queue; /* millionths of the chances */
     struct prng rng;
     uint64_t chances;       /* so far: names decisions */
-    uint32_t tso_bytes_max; /* it cuts super-segments of so much payload; 0: it does not */
+    bool rows;              /* its stack makes super-segments */
+    uint32_t tso_bytes_max; /* the card cuts those of so much payload; 0: it does not */
     uint32_t held_len;      /* a frame that waits for one to be merged with; 0: none */
     uint16_t held_flags;
     uint8_t held[NIC_FRAME_MAX];
