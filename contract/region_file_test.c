@@ -13,6 +13,22 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* A region of one worker, and a control plane that may write to it; the path. */
+static const char *both_open(struct region *data, struct region *control)
+{
+    const char *path = test_path();
+    test_create(data, path, 1, 1 << 16);
+    assert_int_equal(region_attach(control, path, true), TG_OK);
+    return path;
+}
+
+static void both_close(struct region *data, struct region *control, const char *path)
+{
+    region_close(control);
+    region_close(data);
+    unlink(path);
+}
+
 static void header_states_the_truth(void **state)
 {
     struct region data, control;
@@ -134,9 +150,7 @@ static void a_restarted_data_plane_finds_its_tables(void **state)
     struct region data, control;
     struct span block;
     uint64_t number;
-    const char *path = test_path();
-    test_create(&data, path, 1, 1 << 16);
-    assert_int_equal(region_attach(&control, path, true), TG_OK);
+    const char *path = both_open(&data, &control);
     assert_int_equal(test_publish_owners(&control, 6, 11, &number), TG_OK);
     assert_int_equal(test_publish_owners(&control, 6, 12, &number), TG_OK);
     test_apply(&data, 0, TABLES_OWNERS, 2, 2);
@@ -165,9 +179,7 @@ static void a_restarted_data_plane_finds_its_tables(void **state)
     assert_int_equal(w->stats.value[TG_C_tcp_accepted], 5);
     assert_int_equal(test_publish_owners(&control, 6, 13, &number), TG_OK);
     assert_int_equal(number, 3);
-    region_close(&control);
-    region_close(&data);
-    unlink(path);
+    both_close(&data, &control, path);
 }
 
 /* Overwrite bytes of a closed region's file. */
@@ -185,9 +197,7 @@ static void expect_replaced(void (*damage)(const char *path))
     struct region data, control;
     struct span block;
     uint64_t number;
-    const char *path = test_path();
-    test_create(&data, path, 1, 1 << 16);
-    assert_int_equal(region_attach(&control, path, true), TG_OK);
+    const char *path = both_open(&data, &control);
     assert_int_equal(test_publish_owners(&control, 6, 11, &number), TG_OK);
     region_close(&data);
     damage(path);
@@ -202,9 +212,7 @@ static void expect_replaced(void (*damage)(const char *path))
     assert_int_equal(test_publish_owners(&fresh, 6, 12, &number), TG_OK);
     assert_int_equal(number, 1);
     region_close(&fresh);
-    region_close(&control);
-    region_close(&data);
-    unlink(path);
+    both_close(&data, &control, path);
 }
 
 static void damage_magic(const char *path)
@@ -255,9 +263,7 @@ static void an_empty_or_short_file_is_replaced(void **state)
         assert_null(control.layout);
         test_create(&data, path, 1, 4096);
         assert_int_equal(region_attach(&control, path, true), TG_OK);
-        region_close(&control);
-        region_close(&data);
-        unlink(path);
+        both_close(&data, &control, path);
     }
 }
 
@@ -285,9 +291,7 @@ static void another_version_can_be_looked_at(void **state)
     assert_non_null(control.layout);
     assert_int_equal(control.layout->header.layout_version, 99);
     assert_int_equal(control.bytes, sizeof(struct region_header));
-    region_close(&control);
-    region_close(&data);
-    unlink(path);
+    both_close(&data, &control, path);
 }
 
 /* What a writer that was killed leaves behind, put there by hand. */
@@ -296,9 +300,7 @@ static void half_done_work_is_cleared(void **state)
     struct region data, control;
     struct span block;
     uint64_t number;
-    const char *path = test_path();
-    test_create(&data, path, 1, 1 << 16);
-    assert_int_equal(region_attach(&control, path, true), TG_OK);
+    const char *path = both_open(&data, &control);
     assert_int_equal(test_publish_owners(&control, 6, 1, &number), TG_OK);
     struct region_slot *s = data.layout->directory.slots[TABLES_OWNERS];
     region_close(&control);
@@ -336,9 +338,7 @@ static void half_done_work_is_cleared(void **state)
     assert_int_equal(region_collect(&control), 1);
     for (unsigned i = 0; i < 128; i++)
         assert_int_equal(key[i], i < 64 ? 0 : 'k');
-    region_close(&control);
-    region_close(&data);
-    unlink(path);
+    both_close(&data, &control, path);
 }
 
 static void damaged_generations_are_not_lent_out(void **state)
@@ -346,9 +346,7 @@ static void damaged_generations_are_not_lent_out(void **state)
     struct region data, control;
     struct span block;
     uint64_t number;
-    const char *path = test_path();
-    test_create(&data, path, 1, 1 << 16);
-    assert_int_equal(region_attach(&control, path, true), TG_OK);
+    const char *path = both_open(&data, &control);
     assert_int_equal(test_publish_owners(&control, 6, 1, &number), TG_OK);
     struct region_directory *d = &data.layout->directory;
     struct region_slot *s = &d->slots[TABLES_OWNERS][0];
@@ -389,9 +387,7 @@ static void damaged_generations_are_not_lent_out(void **state)
     assert_int_equal(test_publish_owners(&control, 6, 2, &number), TG_OK);
     assert_int_equal(region_current(&data, TABLES_OWNERS, &block, &number), TG_OK);
     assert_int_equal(number, 2);
-    region_close(&control);
-    region_close(&data);
-    unlink(path);
+    both_close(&data, &control, path);
 }
 
 int main(void)

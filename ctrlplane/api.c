@@ -21,45 +21,54 @@ struct route {
     const char *path;
     const char *allow;
     handler *handlers[METHODS];
+    const struct collection *collection; /* what collection_*() work on */
 };
 
 static const struct route routes[] = {
-    {"/v1/status", "GET", {[GET] = status_get}},
-    {"/v1/stats", "GET", {[GET] = stats_get}},
-    {"/v1/workers", "GET", {[GET] = workers_get}},
-    {"/v1/audit", "GET", {[GET] = audit_get}},
-    {"/v1/explain", "GET", {[GET] = explain_get}},
-    {"/v1/rules", "GET, POST", {[GET] = rules_list, [POST] = rules_post}},
+    {"/v1/status", "GET", {[GET] = status_get}, NULL},
+    {"/v1/stats", "GET", {[GET] = stats_get}, NULL},
+    {"/v1/workers", "GET", {[GET] = workers_get}, NULL},
+    {"/v1/audit", "GET", {[GET] = audit_get}, NULL},
+    {"/v1/explain", "GET", {[GET] = explain_get}, NULL},
+    {"/v1/rules", "GET, POST", {[GET] = rules_list, [POST] = rules_post}, NULL},
     {"/v1/rules/*",
      "GET, PUT, DELETE",
-     {[GET] = rule_get, [PUT] = rule_put, [DELETE] = rule_delete}},
+     {[GET] = rule_get, [PUT] = rule_put, [DELETE] = rule_delete},
+     NULL},
     {"/v1/waf/rules",
      "GET, PUT, DELETE",
-     {[GET] = waf_list, [PUT] = waf_put, [DELETE] = waf_delete}},
+     {[GET] = waf_list, [PUT] = waf_put, [DELETE] = waf_delete},
+     NULL},
     {"/v1/waf/rules/*",
      "GET, PUT, DELETE",
-     {[GET] = waf_rule_get, [PUT] = waf_rule_put, [DELETE] = waf_rule_delete}},
-    {"/v1/sites", "GET", {[GET] = sites_list}},
+     {[GET] = waf_rule_get, [PUT] = waf_rule_put, [DELETE] = waf_rule_delete},
+     NULL},
+    {"/v1/sites", "GET", {[GET] = collection_list}, &sites_collection},
     {"/v1/sites/*",
      "GET, PUT, DELETE",
-     {[GET] = site_get, [PUT] = site_put, [DELETE] = site_delete}},
-    {"/v1/origins", "GET", {[GET] = origins_list}},
+     {[GET] = collection_get, [PUT] = collection_put, [DELETE] = collection_delete},
+     &sites_collection},
+    {"/v1/origins", "GET", {[GET] = collection_list}, &origins_collection},
     {"/v1/origins/*",
      "GET, PUT, DELETE",
-     {[GET] = origin_get, [PUT] = origin_put, [DELETE] = origin_delete}},
-    {"/v1/certificates", "GET", {[GET] = certificates_list}},
+     {[GET] = collection_get, [PUT] = collection_put, [DELETE] = origin_delete},
+     &origins_collection},
+    {"/v1/certificates", "GET", {[GET] = collection_list}, &certificates_collection},
     {"/v1/certificates/*",
      "GET, PUT, DELETE",
-     {[GET] = certificate_get, [PUT] = certificate_put, [DELETE] = certificate_delete}},
-    {"/v1/keyservers", "GET", {[GET] = keyservers_list}},
+     {[GET] = collection_get, [PUT] = certificate_put, [DELETE] = collection_delete},
+     &certificates_collection},
+    {"/v1/keyservers", "GET", {[GET] = collection_list}, &keyservers_collection},
     {"/v1/keyservers/*",
      "GET, PUT, DELETE",
-     {[GET] = keyserver_get, [PUT] = keyserver_put, [DELETE] = keyserver_delete}},
-    {"/v1/nodes", "GET", {[GET] = nodes_list}},
+     {[GET] = collection_get, [PUT] = collection_put, [DELETE] = keyserver_delete},
+     &keyservers_collection},
+    {"/v1/nodes", "GET", {[GET] = collection_list}, &nodes_collection},
     {"/v1/nodes/*",
      "GET, PUT, DELETE",
-     {[GET] = node_get, [PUT] = node_put, [DELETE] = node_delete}},
-    {"/v1/fleet", "GET, PUT", {[GET] = fleet_get, [PUT] = fleet_put}},
+     {[GET] = collection_get, [PUT] = collection_put, [DELETE] = collection_delete},
+     &nodes_collection},
+    {"/v1/fleet", "GET, PUT", {[GET] = fleet_get, [PUT] = fleet_put}, NULL},
 };
 
 /* Does the path fit the route? *key: the segment that the '*' stands for, or NULL. */
@@ -111,6 +120,7 @@ static void call_dispatch(struct call *call)
                     API_QUERY_MAX);
         return;
     }
+    call->collection = route->collection;
     handle(call);
 }
 

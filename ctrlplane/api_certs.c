@@ -7,14 +7,7 @@
 
 #include <string.h>
 
-static json_t *certificate_show(const json_t *value)
-{
-    json_t *o = json_copy((json_t *)(uintptr_t)value);
-    json_object_del(o, "key_pem");
-    return o;
-}
-
-static const struct collection certificates = {
+const struct collection certificates_collection = {
     .name = "certificates",
     .what = "certificate",
     .path = "/v1/certificates",
@@ -22,30 +15,15 @@ static const struct collection certificates = {
     .max = TABLES_CERTIFICATES_MAX,
     .read = certificate_read,
     .check = model_certificate_check,
-    .show = certificate_show,
+    .secret = "key_pem",
 };
-
-void certificates_list(struct call *call)
-{
-    collection_list(call, &certificates);
-}
-
-void certificate_get(struct call *call)
-{
-    collection_get(call, &certificates);
-}
 
 void certificate_put(struct call *call)
 {
-    collection_put(call, &certificates);
+    collection_put(call);
     /* compile_certificates knows no request; here the certificate that was just given is the
      * document, and what tls/ says about a key is about its key. */
     if (call->problem.status == 422 && strcmp(call->problem.slug, "certificate") == 0)
         problem_point(&call->problem,
                       strstr(call->problem.detail, "key") ? "/key_pem" : "/chain_pem");
-}
-
-void certificate_delete(struct call *call)
-{
-    collection_delete(call, &certificates);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * GET, PUT and DELETE of resources that have a name: sites, origins, certificates.
+ * GET, PUT and DELETE of resources that have a name: sites, origins, certificates, key servers, nodes.
  */
 #include "ctrlplane/api_internal.h"
 #include "ctrlplane/model.h"
@@ -12,14 +12,16 @@
 /* A resource as GET shows it: its name first. */
 static json_t *show(const struct collection *k, const char *key, const json_t *value)
 {
-    json_t *o = json_pack("{s:s}", "name", key), *members = k->show(value);
-    json_object_update(o, members);
-    json_decref(members);
+    json_t *o = json_pack("{s:s}", "name", key);
+    json_object_update(o, (json_t *)(uintptr_t)value);
+    if (k->secret)
+        json_object_del(o, k->secret);
     return o;
 }
 
-void collection_list(struct call *call, const struct collection *k)
+void collection_list(struct call *call)
 {
+    const struct collection *k = call->collection;
     static const char *const known[] = {NULL};
     const json_t *items = model_get(call->control->model, k->name);
     if (!call_query_check(call, known))
@@ -34,8 +36,9 @@ void collection_list(struct call *call, const struct collection *k)
     call_answer(call, 200, list);
 }
 
-void collection_get(struct call *call, const struct collection *k)
+void collection_get(struct call *call)
 {
+    const struct collection *k = call->collection;
     const json_t *value = json_object_get(model_get(call->control->model, k->name), call->key);
     if (value)
         call_answer(call, 200, show(k, call->key, value));
@@ -59,8 +62,9 @@ static json_t *collection_body(struct call *call, const struct collection *k)
     return NULL;
 }
 
-void collection_put(struct call *call, const struct collection *k)
+void collection_put(struct call *call)
 {
+    const struct collection *k = call->collection;
     const json_t *items = model_get(call->control->model, k->name);
     if (!resource_name_valid(call->key)) {
         problem_set(&call->problem, 404, "not-found", "",
@@ -88,8 +92,9 @@ void collection_put(struct call *call, const struct collection *k)
     call_change(call, k->kind, candidate, fresh ? 201 : 200, shown);
 }
 
-void collection_delete(struct call *call, const struct collection *k)
+void collection_delete(struct call *call)
 {
+    const struct collection *k = call->collection;
     const json_t *value = json_object_get(model_get(call->control->model, k->name), call->key);
     if (!value) {
         call_not_found(call, k->what);

@@ -13,6 +13,7 @@ struct call {
     struct control *control;
     const struct api_request *request;
     const char *key; /* last segment of the path where the route has one, else NULL */
+    const struct collection *collection; /* the route's, or NULL */
     struct api_response *response;
     struct problem problem;
 };
@@ -34,26 +35,9 @@ void waf_delete(struct call *call);
 void waf_rule_get(struct call *call);
 void waf_rule_put(struct call *call);
 void waf_rule_delete(struct call *call);
-void sites_list(struct call *call);
-void site_get(struct call *call);
-void site_put(struct call *call);
-void site_delete(struct call *call);
-void origins_list(struct call *call);
-void origin_get(struct call *call);
-void origin_put(struct call *call);
 void origin_delete(struct call *call);
-void certificates_list(struct call *call);
-void certificate_get(struct call *call);
 void certificate_put(struct call *call);
-void certificate_delete(struct call *call);
-void keyservers_list(struct call *call);
-void keyserver_get(struct call *call);
-void keyserver_put(struct call *call);
 void keyserver_delete(struct call *call);
-void nodes_list(struct call *call);
-void node_get(struct call *call);
-void node_put(struct call *call);
-void node_delete(struct call *call);
 void fleet_get(struct call *call);
 void fleet_put(struct call *call);
 
@@ -97,12 +81,15 @@ struct collection {
     bool (*check)(const json_t *candidate, const char *key, struct problem *problem);
     /* Checks with this node's own configuration; may be NULL. Fills in the call's problem. */
     bool (*check_here)(struct call *call, const json_t *candidate);
-    /* What GET shows of a resource: a new reference without its name. */
-    json_t *(*show)(const json_t *value);
+    const char *secret; /* member that goes in and is never shown, or NULL */
 };
-void collection_list(struct call *call, const struct collection *collection);
-void collection_get(struct call *call, const struct collection *collection);
-void collection_put(struct call *call, const struct collection *collection);
-void collection_delete(struct call *call, const struct collection *collection);
+extern const struct collection sites_collection, origins_collection, certificates_collection,
+    keyservers_collection, nodes_collection;
+
+/* Handlers of any of them: call->collection's. */
+void collection_list(struct call *call);
+void collection_get(struct call *call);
+void collection_put(struct call *call);
+void collection_delete(struct call *call);
 
 #endif

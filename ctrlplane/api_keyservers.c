@@ -8,37 +8,15 @@
 
 #include <string.h>
 
-static json_t *keyserver_show(const json_t *value)
-{
-    json_t *o = json_copy((json_t *)(uintptr_t)value);
-    json_object_del(o, "key_pem");
-    return o;
-}
-
-static const struct collection keyservers = {
+const struct collection keyservers_collection = {
     .name = "keyservers",
     .what = "key server",
     .path = "/v1/keyservers",
     .kind = TABLES_CERTIFICATES,
     .max = TABLES_KEYSERVERS_MAX,
     .read = keyserver_read,
-    .show = keyserver_show,
+    .secret = "key_pem",
 };
-
-void keyservers_list(struct call *call)
-{
-    collection_list(call, &keyservers);
-}
-
-void keyserver_get(struct call *call)
-{
-    collection_get(call, &keyservers);
-}
-
-void keyserver_put(struct call *call)
-{
-    collection_put(call, &keyservers);
-}
 
 void keyserver_delete(struct call *call)
 {
@@ -49,5 +27,5 @@ void keyserver_delete(struct call *call)
         problem_extra(&call->problem, "certificate", json_string(certificate));
         return;
     }
-    collection_delete(call, &keyservers);
+    collection_delete(call);
 }

@@ -6,37 +6,15 @@
 #include "ctrlplane/model.h"
 #include "ctrlplane/resource.h"
 
-static json_t *origin_show(const json_t *value)
-{
-    json_t *o = json_copy((json_t *)(uintptr_t)value);
-    json_object_del(o, "key_pem");
-    return o;
-}
-
-static const struct collection origins = {
+const struct collection origins_collection = {
     .name = "origins",
     .what = "origin",
     .path = "/v1/origins",
     .kind = TABLES_ROUTES,
     .max = TABLES_ORIGINS_MAX,
     .read = origin_read,
-    .show = origin_show,
+    .secret = "key_pem",
 };
-
-void origins_list(struct call *call)
-{
-    collection_list(call, &origins);
-}
-
-void origin_get(struct call *call)
-{
-    collection_get(call, &origins);
-}
-
-void origin_put(struct call *call)
-{
-    collection_put(call, &origins);
-}
 
 void origin_delete(struct call *call)
 {
@@ -47,5 +25,5 @@ void origin_delete(struct call *call)
         problem_extra(&call->problem, "site", json_string(site));
         return;
     }
-    collection_delete(call, &origins);
+    collection_delete(call);
 }

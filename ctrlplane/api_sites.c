@@ -5,12 +5,7 @@
 #include "ctrlplane/model.h"
 #include "ctrlplane/resource.h"
 
-static json_t *site_show(const json_t *value)
-{
-    return json_copy((json_t *)(uintptr_t)value);
-}
-
-static const struct collection sites = {
+const struct collection sites_collection = {
     .name = "sites",
     .what = "site",
     .path = "/v1/sites",
@@ -18,25 +13,4 @@ static const struct collection sites = {
     .max = TABLES_SITES_MAX,
     .read = site_read,
     .check = model_site_check,
-    .show = site_show,
 };
-
-void sites_list(struct call *call)
-{
-    collection_list(call, &sites);
-}
-
-void site_get(struct call *call)
-{
-    collection_get(call, &sites);
-}
-
-void site_put(struct call *call)
-{
-    collection_put(call, &sites);
-}
-
-void site_delete(struct call *call)
-{
-    collection_delete(call, &sites);
-}

@@ -231,3 +231,15 @@ bool fields_port_range(const struct fields *f, const char *name, uint16_t *low, 
     *high = last;
     return true;
 }
+
+bool json_array_holds(const json_t *array, const char *text)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)array, i, item)
+    {
+        if (strcmp(json_string_value(item), text) == 0)
+            return true;
+    }
+    return false;
+}

@@ -52,4 +52,7 @@ void fields_fault_at(const struct fields *f, const char *name, size_t index, con
 /* "a string", "an integer", ...; for messages. */
 const char *json_type_text(const json_t *value);
 
+/* Does an array of strings (NULL: an empty one) hold this one? */
+bool json_array_holds(const json_t *array, const char *text);
+
 #endif

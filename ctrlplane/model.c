@@ -5,6 +5,7 @@
 #include "ctrlplane/model.h"
 
 #include "contract/tables.h"
+#include "ctrlplane/json_fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,19 +81,6 @@ json_t *model_rebased(const json_t *model, const uint64_t counters[])
     return candidate;
 }
 
-/* Does `array` (strings) hold `text`? */
-static bool array_holds(const json_t *array, const char *text)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)array, i, item)
-    {
-        if (strcmp(json_string_value(item), text) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Hosts of `site` that `theirs` has too, and a second default. */
 static void sites_compare(const json_t *site, const json_t *theirs, const char *other,
                           struct problem *problem)
@@ -105,7 +93,7 @@ static void sites_compare(const json_t *site, const json_t *theirs, const char *
     json_t *host;
     json_array_foreach(json_object_get(site, "hosts"), i, host)
     {
-        if (!array_holds(json_object_get(theirs, "hosts"), json_string_value(host)))
+        if (!json_array_holds(json_object_get(theirs, "hosts"), json_string_value(host)))
             continue;
         char pointer[64] = "/hosts";
         pointer_append_index(pointer, sizeof pointer, i);

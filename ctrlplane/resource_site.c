@@ -49,18 +49,6 @@ bool host_canonical(const char *text, char out[256])
     return labels_valid(strncmp(out, "*.", 2) == 0 ? out + 2 : out);
 }
 
-static bool array_has(const json_t *array, const char *text)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)array, i, item)
-    {
-        if (strcmp(json_string_value(item), text) == 0)
-            return true;
-    }
-    return false;
-}
-
 json_t *hosts_read(const struct fields *f, const char *name, bool required)
 {
     const json_t *in = fields_array(f, name, required, RESOURCE_HOSTS_MAX);
@@ -77,7 +65,7 @@ json_t *hosts_read(const struct fields *f, const char *name, bool required)
                 f, name, i,
                 "is not a host name: letters, digits, '-', '_' and dots, no port; \"*.\" "
                 "in front stands for one label");
-        else if (array_has(out, host))
+        else if (json_array_holds(out, host))
             fields_fault_at(f, name, i, "%s is listed twice", host);
         else
             json_array_append_new(out, json_string(host));

@@ -5,15 +5,18 @@
 
 static struct test_certificate certificate;
 
-void early_certificate_make(void)
+int early_lab_set_up(void **state)
 {
-    assert_int_equal(tls_start(), TG_OK);
+    if (tls_start() != TG_OK)
+        return -1;
     test_certificate_make(&certificate, TEST_KEY_P256, "DNS:a.example", NULL);
+    return 0;
 }
 
-void early_certificate_free(void)
+int early_lab_tear_down(void **state)
 {
     test_certificate_free(&certificate);
+    return 0;
 }
 
 struct early_node early_node_make(uint16_t slot, uint64_t start_s)

@@ -46,7 +46,7 @@ void early_expect(struct early_client *e, const char *part);
 void early_end(struct early_client *e);
 
 /* Once per program. */
-void early_certificate_make(void);
-void early_certificate_free(void);
+int early_lab_set_up(void **state);
+int early_lab_tear_down(void **state);
 
 #endif

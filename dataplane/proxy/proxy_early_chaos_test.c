@@ -175,20 +175,8 @@ static void whatever_happens(void **state)
         one_run(seed);
 }
 
-static int start(void **state)
-{
-    early_certificate_make();
-    return 0;
-}
-
-static int stop(void **state)
-{
-    early_certificate_free();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whatever_happens)};
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, early_lab_set_up, early_lab_tear_down);
 }

@@ -428,18 +428,6 @@ static void starved(void **state)
     assert_true(hit);
 }
 
-static int start(void **state)
-{
-    early_certificate_make();
-    return 0;
-}
-
-static int stop(void **state)
-{
-    early_certificate_free();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,5 +445,5 @@ int main(void)
         cmocka_unit_test(early_retry_on_a_fresh_connection),
         cmocka_unit_test(starved),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, early_lab_set_up, early_lab_tear_down);
 }

@@ -355,18 +355,6 @@ static void long_answer_and_close(void **state)
     fixture_end(&f);
 }
 
-static int start(void **state)
-{
-    early_certificate_make();
-    return 0;
-}
-
-static int stop(void **state)
-{
-    early_certificate_free();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,5 +370,5 @@ int main(void)
         cmocka_unit_test(byte_by_byte),
         cmocka_unit_test(long_answer_and_close),
     };
-    return cmocka_run_group_tests(tests, start, stop);
+    return cmocka_run_group_tests(tests, early_lab_set_up, early_lab_tear_down);
 }

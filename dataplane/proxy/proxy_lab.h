@@ -71,6 +71,7 @@ struct lab {
     bool more;                                          /* the proxy's run queue is not empty */
     uint64_t data_frames[LAB_HOSTS];                    /* sent with payload */
     struct tables_routes *routes;
+    struct tls_set *origin_set; /* of lab_serve_by_tls, borrowed */
     struct ring *events;
     struct waf_worker *waf;
     uint64_t arg; /* free use of a script */
@@ -141,5 +142,7 @@ bool lab_request(struct lab_conn *c, struct http_head *head, struct span *body);
 void lab_feed_tls(struct lab_conn *c);
 /* Answer every complete request with lab->answer. */
 void lab_serve_answer(struct lab *lab, struct lab_conn *c);
+/* The same behind TLS, with this set of certificates. */
+void lab_serve_by_tls(struct lab *lab, struct tls_set *set);
 
 #endif

@@ -352,3 +352,19 @@ void lab_serve_answer(struct lab *lab, struct lab_conn *c)
     if (c->peer_fin)
         lab_fin(c);
 }
+
+static void serve_tls(struct lab *lab, struct lab_conn *c)
+{
+    if (!c->tls && c->in.len > 0) { /* what came before belongs to TLS */
+        assert_int_equal(tls_accept(lab->origin_set, NULL, &c->tls), TG_OK);
+        lab_feed_tls(c);
+    }
+    if (c->tls)
+        lab_serve_answer(lab, c);
+}
+
+void lab_serve_by_tls(struct lab *lab, struct tls_set *set)
+{
+    lab->origin_set = set;
+    lab->serve = serve_tls;
+}

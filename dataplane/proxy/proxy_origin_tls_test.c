@@ -21,16 +21,6 @@ static char *text_of(struct span pem)
     return text;
 }
 
-static void serve_tls(struct lab *lab, struct lab_conn *c)
-{
-    if (!c->tls && c->in.len > 0) { /* what came before belongs to TLS */
-        assert_int_equal(tls_accept(origin_set, NULL, &c->tls), TG_OK);
-        lab_feed_tls(c);
-    }
-    if (c->tls)
-        lab_serve_answer(lab, c);
-}
-
 static struct lab_origin origin_of(const char *server_name, const char *trusted)
 {
     return (struct lab_origin){.address = "192.0.2.3",
@@ -63,7 +53,7 @@ static void expect_told(struct lab *lab, unsigned status, const char *what)
 static void a_verified_origin_serves(void **state)
 {
     struct lab *lab = lab_new(NULL);
-    lab->serve = serve_tls;
+    lab_serve_by_tls(lab, origin_set);
     struct lab_origin origin = origin_of("origin.example", ca_text);
     origin.chain = chain_text;
     origin.key = key_text;
@@ -94,7 +84,7 @@ static void who_is_not_believed_gets_no_request(void **state)
     };
     for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++) {
         struct lab *lab = lab_new(NULL);
-        lab->serve = serve_tls;
+        lab_serve_by_tls(lab, origin_set);
         use_origin(lab, cases[i].origin, 2);
         struct lab_conn *c = lab_connect(lab, 80);
         lab_ask(c, GET);
@@ -119,7 +109,7 @@ static void a_refusal_by_the_origin_is_told(void **state)
     char problem[256];
     assert_int_equal(tls_set_create(&c, 1, &policy, &origin_set, &bad, problem), TG_OK);
     struct lab *lab = lab_new(NULL);
-    lab->serve = serve_tls;
+    lab_serve_by_tls(lab, origin_set);
     use_origin(lab, origin_of("origin.example", ca_text), 2);
     struct lab_conn *client = lab_connect(lab, 80);
     lab_ask(client, GET);
@@ -201,7 +191,7 @@ static void a_client_leaves_in_the_handshake(void **state)
 static void pools_are_kept_apart(void **state)
 {
     struct lab *lab = lab_new(NULL);
-    lab->serve = serve_tls;
+    lab_serve_by_tls(lab, origin_set);
     struct lab_origin loose = origin_of("origin.example", NULL);
     loose.flags = TABLES_ORIGIN_TLS;
     use_origin(lab, loose, 2);
@@ -225,7 +215,7 @@ static void pools_are_kept_apart(void **state)
 static void routes_change_in_the_handshake(void **state)
 {
     struct lab *lab = lab_new(NULL);
-    lab->serve = serve_tls;
+    lab_serve_by_tls(lab, origin_set);
     use_origin(lab, origin_of("origin.example", ca_text), 2);
     struct lab_conn *c = lab_connect(lab, 80);
     lab_say_text(c, GET);

@@ -143,21 +143,27 @@ static void serve_hold(struct lab *lab, struct lab_conn *c)
     lab_serve_answer(lab, c);
 }
 
+/* Three ask, the origin holds its answers: two wait, and the third hears 503. */
+static void third_is_too_many(struct lab *lab, struct lab_conn *c[3])
+{
+    lab->serve = serve_hold;
+    for (unsigned i = 0; i < 3; i++) {
+        c[i] = lab_connect(lab, 80);
+        lab_ask(c[i], GET);
+    }
+    expect_status(c[2], 503);
+    assert_int_equal(lab_count(lab, TG_C_proxy_full), 1);
+}
+
 static void origin_limit(void **state)
 {
     struct lab *lab = lab_new(NULL);
     struct lab_site site = {"a.example", 0, 0};
     struct lab_origin origin = {.address = "192.0.2.3", .port = 8000, .connections_max = 2};
     lab_use_routes(lab, &site, 1, &origin, 1, 2);
-    lab->serve = serve_hold;
     struct lab_conn *c[3];
-    for (unsigned i = 0; i < 3; i++) {
-        c[i] = lab_connect(lab, 80);
-        lab_ask(c[i], GET);
-    }
-    expect_status(c[2], 503);
+    third_is_too_many(lab, c);
     assert_false(c[2]->peer_fin);
-    assert_int_equal(lab_count(lab, TG_C_proxy_full), 1);
     lab->arg = 1;
     lab_run(lab, 100 * TG_MS);
     expect_status(c[0], 200);
@@ -172,15 +178,9 @@ static void request_limit(void **state)
     struct lab_config config = lab_defaults();
     config.proxy.requests_max = 2;
     struct lab *lab = lab_new(&config);
-    lab->serve = serve_hold;
     struct lab_conn *c[3];
-    for (unsigned i = 0; i < 3; i++) {
-        c[i] = lab_connect(lab, 80);
-        lab_ask(c[i], GET);
-    }
-    expect_status(c[2], 503);
+    third_is_too_many(lab, c);
     assert_true(c[2]->peer_fin);
-    assert_int_equal(lab_count(lab, TG_C_proxy_full), 1);
     lab->arg = 1;
     lab_run(lab, 100 * TG_MS);
     expect_status(c[0], 200);

@@ -316,18 +316,6 @@ static void sets_change_under_connections(void **state)
 
 /* --- origins behind TLS ----------------------------------------------------------------------- */
 
-static struct tls_set *origin_set;
-
-static void serve_tls(struct lab *lab, struct lab_conn *c)
-{
-    if (!c->tls && c->in.len > 0) { /* what came before belongs to TLS */
-        assert_int_equal(tls_accept(origin_set, NULL, &c->tls), TG_OK);
-        lab_feed_tls(c);
-    }
-    if (c->tls)
-        lab_serve_answer(lab, c);
-}
-
 static void origin_behind_tls(void **state)
 {
     struct lab *lab = lab_tls();
@@ -337,8 +325,8 @@ static void origin_behind_tls(void **state)
                                 .flags = TABLES_ORIGIN_TLS,
                                 .server_name = "a.example"};
     lab_use_routes(lab, &site, 1, &origin, 1, 2);
-    origin_set = set_make(1);
-    lab->serve = serve_tls;
+    struct tls_set *origin_set = set_make(1);
+    lab_serve_by_tls(lab, origin_set);
     struct lab_conn *c = lab_connect(lab, 80), *d = lab_connect_tls(lab, "a.example");
     lab_ask(c, GET);
     expect_status(c, 200);

@@ -5,9 +5,7 @@
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){.mss = 1000, .sack_ok = true});
-    return t;
+    return trace_established(state, (struct seg){.mss = 1000, .sack_ok = true});
 }
 
 static unsigned connections(struct trace *t)

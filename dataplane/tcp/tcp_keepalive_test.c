@@ -10,9 +10,7 @@ static void set(struct trace *t, enum tcp_option_name name, uint64_t value)
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){PEER_OPTIONS});
-    return t;
+    return trace_established(state, (struct seg){PEER_OPTIONS});
 }
 
 /* First probe after 10 s, then every 2 s, three in all. */

@@ -8,15 +8,7 @@
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){.mss = MSS, .sack_ok = true});
-    return t;
-}
-
-static void expect_full(struct trace *t, uint32_t first, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        OUT(t, .flags = A, .seq = first + i * MSS, .ack = ANY, .len = MSS);
+    return trace_established(state, (struct seg){.mss = MSS, .sack_ok = true});
 }
 
 /* --- segmentation ------------------------------------------------------------------------------------------ */
@@ -25,13 +17,13 @@ static void the_initial_window_is_ten_segments(void **state)
 {
     struct trace *t = established(state);
     trace_write(t, 0, 30000);
-    expect_full(t, 1, 10);
+    OUT_FULL(t, 1, 10, MSS);
     QUIET(t);
     struct tcp_info info = trace_info(t);
     assert_int_equal(info.unacked, 10000);
     assert_int_equal(info.unsent, 20000);
     IN(t, .flags = A, .seq = 1, .ack = 2001); /* slow start: two acknowledged, four leave */
-    expect_full(t, 10001, 4);
+    OUT_FULL(t, 10001, 4, MSS);
     QUIET(t);
     trace_end(t);
 }

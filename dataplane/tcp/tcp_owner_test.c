@@ -195,13 +195,7 @@ static void lossy_transfers_arrive(void **state)
         pair_connect(p, trace_is6(state));
         p->loss_permille = 50;
         p->jitter = 10 * TG_MS;
-        p->user[0].to_send = 100000;
-        p->user[1].to_send = 300000;
-        pair_run(p, 600 * TG_S);
-        p->loss_permille = 0;
-        pair_run(p, 300 * TG_S);
-        pair_expect_done(p);
-        pair_end(p);
+        pair_exchange_and_end(p);
     }
 }
 

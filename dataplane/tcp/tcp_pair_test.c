@@ -46,13 +46,7 @@ static void lossy(uint64_t seed, unsigned loss, unsigned duplicates, tg_ns jitte
     p->loss_permille = loss;
     p->duplicate_permille = duplicates;
     p->jitter = jitter;
-    p->user[0].to_send = 100000;
-    p->user[1].to_send = 300000;
-    pair_run(p, 600 * TG_S);
-    p->loss_permille = 0;
-    pair_run(p, 300 * TG_S);
-    pair_expect_done(p);
-    pair_end(p);
+    pair_exchange_and_end(p);
 }
 
 static void survives_loss(void **state)

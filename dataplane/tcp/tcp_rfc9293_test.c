@@ -6,9 +6,7 @@
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){PEER_OPTIONS});
-    return t;
+    return trace_established(state, (struct seg){PEER_OPTIONS});
 }
 
 /* MUST-1, REC-1: a window is unsigned, and 32 bits wide where it is computed with. */

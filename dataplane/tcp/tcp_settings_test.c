@@ -8,9 +8,7 @@
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){PEER_OPTIONS});
-    return t;
+    return trace_established(state, (struct seg){PEER_OPTIONS});
 }
 
 static enum tg_err set(struct trace *t, enum tcp_option_name name, uint64_t value)

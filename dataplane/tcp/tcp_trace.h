@@ -357,4 +357,21 @@ static inline void trace_accept(struct trace *t, struct seg syn)
     tcp_pcb_find(t->node.tcp, t->h)->quick_acks = 0;
 }
 
+static inline struct trace *trace_established(void **state, struct seg syn)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, syn);
+    return t;
+}
+
+/* The next n segments out are full ones, of `mss` bytes, from `first` on. */
+static inline void trace_out_full(struct trace *t, uint32_t first, unsigned n, uint32_t mss,
+                                  const char *file, int line)
+{
+    for (unsigned i = 0; i < n; i++)
+        trace_out(t, &(struct seg){.flags = A, .seq = first + i * mss, .ack = ANY, .len = mss},
+                  file, line);
+}
+#define OUT_FULL(t, first, n, mss) trace_out_full(t, first, n, mss, __FILE__, __LINE__)
+
 #endif

@@ -7,15 +7,7 @@
 
 static struct trace *established(void **state)
 {
-    struct trace *t = trace_start(state);
-    trace_accept(t, (struct seg){.mss = MSS, .sack_ok = true});
-    return t;
-}
-
-static void expect_full(struct trace *t, uint32_t first, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        OUT(t, .flags = A, .seq = first + i * MSS, .ack = ANY, .len = MSS);
+    return trace_established(state, (struct seg){.mss = MSS, .sack_ok = true});
 }
 
 /* --- the peer's window ------------------------------------------------------------------------------------------ */
@@ -25,12 +17,12 @@ static void the_window_is_the_limit(void **state)
     struct trace *t = established(state);
     IN(t, .flags = A, .seq = 1, .ack = 1, .win = 3000);
     trace_write(t, 0, 10000);
-    expect_full(t, 1, 3);
+    OUT_FULL(t, 1, 3, MSS);
     QUIET(t);
     IN(t, .flags = A, .seq = 1, .ack = 1001, .win = 3000);
-    expect_full(t, 3001, 1);
+    OUT_FULL(t, 3001, 1, MSS);
     IN(t, .flags = A, .seq = 1, .ack = 1001, .win = 5000); /* opens without acknowledging */
-    expect_full(t, 4001, 2);
+    OUT_FULL(t, 4001, 2, MSS);
     QUIET(t);
     trace_end(t);
 }
@@ -43,7 +35,7 @@ static void the_window_is_scaled_but_not_in_a_syn(void **state)
     IN(t, .flags = A, .seq = 1, .ack = 1, .win = 200); /* 3200 */
     t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
     trace_write(t, 0, 10000);
-    expect_full(t, 1, 3);
+    OUT_FULL(t, 1, 3, MSS);
     QUIET(t);
     trace_end(t);
 }
@@ -56,7 +48,7 @@ static void an_old_segment_does_not_move_the_window(void **state)
        .win = 60000); /* a duplicate on its way for long */
     trace_skip(t);
     trace_write(t, 0, 5000);
-    expect_full(t, 1, 2);
+    OUT_FULL(t, 1, 2, MSS);
     QUIET(t);
     trace_end(t);
 }
@@ -164,7 +156,7 @@ static void a_silly_window_waits_for_the_override(void **state)
     QUIET(t);
     IN(t, .flags = A, .seq = 1, .ack = 201, .win = 5000);
     OUT(t, .flags = A, .seq = 201, .ack = 1, .len = 800); /* the rest of the cut segment */
-    expect_full(t, 1001, 4);
+    OUT_FULL(t, 1001, 4, MSS);
     trace_end(t);
 }
 
@@ -208,7 +200,7 @@ static void a_shrinking_window_is_survived(void **state)
 {
     struct trace *t = established(state);
     trace_write(t, 0, 10000);
-    expect_full(t, 1, 10);
+    OUT_FULL(t, 1, 10, MSS);
     IN(t, .flags = A, .seq = 1, .ack = 2001, .win = 1000);
     QUIET(t);
     IN(t, .flags = A, .seq = 1, .ack = 10001, .win = WIN_ZERO);

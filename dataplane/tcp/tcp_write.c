@@ -57,6 +57,16 @@ static enum tg_err writer_find(struct tcp *tcp, tcp_handle h, struct tcp_pcb **f
     return TG_AGAIN;
 }
 
+/* The same, and it can take a byte at least. */
+static enum tg_err writer_begin(struct tcp *tcp, tcp_handle h, struct tcp_pcb **found)
+{
+    enum tg_err err = writer_find(tcp, h, found);
+    if (err != TG_OK || pcb_writable(tcp, *found) > 0)
+        return err;
+    (*found)->flags |= TCP_F_WANT_WRITE;
+    return TG_AGAIN;
+}
+
 /* No frame: the wish makes WRITABLE come, by the clock when nothing else moves. */
 static void writer_starved(struct tcp *tcp, struct tcp_pcb *pcb)
 {
@@ -67,13 +77,9 @@ static void writer_starved(struct tcp *tcp, struct tcp_pcb *pcb)
 enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_room *room)
 {
     struct tcp_pcb *pcb;
-    enum tg_err err = writer_find(tcp, h, &pcb);
+    enum tg_err err = writer_begin(tcp, h, &pcb);
     if (err != TG_OK)
         return err;
-    if (pcb_writable(tcp, pcb) == 0) {
-        pcb->flags |= TCP_F_WANT_WRITE;
-        return TG_AGAIN;
-    }
     tg_assert(min <= pcb->mss);
     tcp_reservation_free(tcp, pcb);
     uint32_t len = tail_room(tcp, pcb);
@@ -194,13 +200,9 @@ static bool frame_copy(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b
 enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b)
 {
     struct tcp_pcb *pcb;
-    enum tg_err err = writer_find(tcp, h, &pcb);
+    enum tg_err err = writer_begin(tcp, h, &pcb);
     if (err != TG_OK)
         return err;
-    if (pcb_writable(tcp, pcb) == 0) {
-        pcb->flags |= TCP_F_WANT_WRITE;
-        return TG_AGAIN;
-    }
     tcp_reservation_free(tcp, pcb);
     uint32_t len = buf_chain_len(b);
     if (len == 0) {

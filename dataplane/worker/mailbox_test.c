@@ -203,6 +203,18 @@ static void damaged_program_is_refused(void **state)
     assert_null(got.object);
 }
 
+static void expect_certificates_refused(void *block, size_t bytes)
+{
+    struct mail got;
+    uint64_t number;
+    assert_int_equal(region_publish(&region, TABLES_CERTIFICATES, block, bytes, &number), TG_OK);
+    assert_true(mailbox_ask(&mail, TABLES_CERTIFICATES, number));
+    housekeeping_turn(&housekeeping);
+    assert_true(mailbox_next(&mail, &got));
+    assert_int_equal(got.result, TG_BAD_INPUT);
+    assert_null(got.object);
+}
+
 static void certificate_that_does_not_parse_is_refused(void **state)
 {
     struct {
@@ -210,20 +222,12 @@ static void certificate_that_does_not_parse_is_refused(void **state)
         struct tables_certificate one;
         char text[64];
     } block = {.table.header = {TABLES_CERTIFICATES, sizeof block, 0}, .table.count = 1};
-    struct mail got;
-    uint64_t number;
     uint32_t at = (uint32_t)offsetof(__typeof__(block), text);
     memcpy(block.text, "www.example\0no PEM at all", 26);
     block.one.names = (struct tables_string){at, 12};
     block.one.chain_pem = (struct tables_string){at + 12, 13};
     block.one.key_pem = (struct tables_string){at + 12, 13};
-    assert_int_equal(region_publish(&region, TABLES_CERTIFICATES, &block, sizeof block, &number),
-                     TG_OK);
-    assert_true(mailbox_ask(&mail, TABLES_CERTIFICATES, number));
-    housekeeping_turn(&housekeeping);
-    assert_true(mailbox_next(&mail, &got));
-    assert_int_equal(got.result, TG_BAD_INPUT);
-    assert_null(got.object);
+    expect_certificates_refused(&block, sizeof block);
 }
 
 static void key_server_that_is_not_usable_is_refused(void **state)
@@ -233,21 +237,13 @@ static void key_server_that_is_not_usable_is_refused(void **state)
         struct tables_keyserver one;
         char text[64];
     } block = {.table.header = {TABLES_CERTIFICATES, sizeof block, 0}, .table.keyserver_count = 1};
-    struct mail got;
-    uint64_t number;
     uint32_t at = (uint32_t)offsetof(__typeof__(block), text);
     block.table.keyserver_offset = (uint32_t)offsetof(__typeof__(block), one);
     memcpy(block.text, "keys.example no PEM at all", 26);
     block.one.server_name = (struct tables_string){at, 12};
     block.one.ca_pem = (struct tables_string){at + 13, 13};
     block.one.address_count = 1;
-    assert_int_equal(region_publish(&region, TABLES_CERTIFICATES, &block, sizeof block, &number),
-                     TG_OK);
-    assert_true(mailbox_ask(&mail, TABLES_CERTIFICATES, number));
-    housekeeping_turn(&housekeeping);
-    assert_true(mailbox_next(&mail, &got));
-    assert_int_equal(got.result, TG_BAD_INPUT);
-    assert_null(got.object);
+    expect_certificates_refused(&block, sizeof block);
 }
 
 static void restarted_workers_find_what_is_published(void **state)

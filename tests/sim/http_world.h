@@ -119,4 +119,10 @@ void http_origin_end(struct http_world *world);
 /* Extra header fields, about `bytes` of them, into out (which is large enough); returns the length. */
 size_t http_filler(const struct http_plan *plan, char *out, size_t cap);
 
+/* http_end.c: run until `finished`; bad luck ends after `heal_after`. Whoever is stuck after an hour fails the run. */
+bool http_all_finished(const struct http_world *world);
+void http_run(struct http_world *world, tg_ns heal_after, bool (*finished)(void *arg), void *arg);
+/* Then: nothing may be left on any node. */
+void http_drain(struct http_world *world);
+
 #endif

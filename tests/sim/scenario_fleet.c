@@ -11,7 +11,6 @@
 #include <stdlib.h>
 
 #define HEAL_AFTER (60 * TG_S)
-#define END_AFTER  (3600 * TG_S)
 #define PATIENCE   (900 * TG_S)
 #define FLIPS_MIN  20
 #define BUCKETS    16
@@ -309,68 +308,14 @@ static void start(struct fleet_world *f)
 static bool all_finished(void *arg)
 {
     struct fleet_world *f = arg;
-    for (unsigned i = 0; i < f->http.client_count; i++)
-        if (!f->http.clients[i].finished)
-            return false;
-    return f->router.flips >= FLIPS_MIN;
-}
-
-static const char *leftovers(struct fleet_world *f)
-{
-    struct http_world *w = &f->http;
-    const char *left = host_leftovers(&w->client_host);
-    left = left ? left : edge_leftovers(&w->edge);
-    left = left ? left : edge_leftovers(&w->sister);
-    return left ? left : host_leftovers(&w->origin_host);
-}
-
-static bool nothing_left(void *arg)
-{
-    return !leftovers(arg);
-}
-
-static bool never(void *arg)
-{
-    return false;
-}
-
-static void say_stalled(struct fleet_world *f)
-{
-    struct http_world *w = &f->http;
-    for (unsigned i = 0; i < w->client_count; i++) {
-        const struct http_client *c = &w->clients[i];
-        struct tcp_info info = {.state = 255};
-        if (c->finished)
-            continue;
-        if (c->open)
-            (void)!tcp_get_info(w->client_host.tcp, c->pipe.handle, &info);
-        sim_fail(
-            w->sim,
-            "stalled: client %u (port %u), request %u of %u: open %d, asking %d, sent %llu, read "
-            "%llu; tcp state %u, unsent %u, unacked %u",
-            i, info.tuple.local_port, c->plan, c->plan_end, c->open, c->asking,
-            (unsigned long long)c->writer.sent, (unsigned long long)c->reader.body, info.state,
-            info.unsent, info.unacked);
-    }
+    return http_all_finished(&f->http) && f->router.flips >= FLIPS_MIN;
 }
 
 static void play(struct fleet_world *f)
 {
-    struct sim *sim = f->http.sim;
-    tg_ns began = sim->now;
-    if (!sim_run(sim, began + HEAL_AFTER, all_finished, f)) {
-        sim_paths_heal(sim);
-        if (!sim->failed && !sim_run(sim, began + END_AFTER, all_finished, f))
-            say_stalled(f);
-    }
-    sim_paths_heal(sim);
-    if (sim->failed || f->alone) /* a broken connection leaves its node with half of it */
-        return;
-    sim_run(sim, sim->now + 150 * TG_S, never, f);
-    http_origin_end(&f->http);
-    sim_wake(&f->http.origin_host.node, sim->now + 1);
-    if (!sim->failed && !sim_run(sim, sim->now + END_AFTER, nothing_left, f))
-        sim_fail(sim, "%s", leftovers(f));
+    http_run(&f->http, HEAL_AFTER, all_finished, f);
+    if (!f->http.sim->failed && !f->alone) /* a broken connection leaves its node with half of it */
+        http_drain(&f->http);
 }
 
 static uint64_t counted(struct fleet_world *f, enum tg_counter c)

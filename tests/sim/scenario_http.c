@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #define HEAL_AFTER (40 * TG_S)
-#define END_AFTER  (3600 * TG_S)
 #define PATIENCE   (900 * TG_S) /* deadlines of the proxy: longer than any run of bad luck here */
 
 /* --- what is to happen ------------------------------------------------------------------------------------ */
@@ -236,73 +235,16 @@ static void start_clients(struct http_world *w)
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
 
-static bool all_asked(void *arg)
+static bool all_asked(void *world)
 {
-    struct http_world *w = arg;
-    for (unsigned i = 0; i < w->client_count; i++)
-        if (!w->clients[i].finished)
-            return false;
-    return true;
-}
-
-static const char *leftovers(struct http_world *w)
-{
-    const char *left = host_leftovers(&w->client_host);
-    left = left ? left : edge_leftovers(&w->edge);
-    return left ? left : host_leftovers(&w->origin_host);
-}
-
-static bool nothing_left(void *arg)
-{
-    return !leftovers(arg);
-}
-
-static bool never(void *arg)
-{
-    return false;
-}
-
-static void say_stalled(struct http_world *w)
-{
-    for (unsigned i = 0; i < w->client_count; i++) {
-        const struct http_client *c = &w->clients[i];
-        struct tcp_info info = {.state = 255};
-        if (c->finished)
-            continue;
-        if (c->open)
-            (void)!tcp_get_info(w->client_host.tcp, c->pipe.handle, &info);
-        const struct http_plan *plan = &w->plans[c->plan];
-        sim_fail(
-            w->sim,
-            "stalled: client %u, request %u of %u (%s): open %d, asking %d, sent %llu of %llu, "
-            "read %llu of %llu, reader state %d, origin asked %u times, misdeed %d; tcp state %u, "
-            "unsent %u, unacked %u",
-            i, c->plan, c->plan_end, plan->method, c->open, c->asking,
-            (unsigned long long)c->writer.sent, (unsigned long long)plan->up_bytes,
-            (unsigned long long)c->reader.body, (unsigned long long)plan->down_bytes,
-            (int)c->reader.state, plan->asked, (int)plan->misdeed, info.state, info.unsent,
-            info.unacked);
-    }
+    return http_all_finished(world);
 }
 
 static void play(struct http_world *w)
 {
-    struct sim *sim = w->sim;
-    tg_ns start = sim->now;
-    if (!sim_run(sim, start + HEAL_AFTER, all_asked, w)) {
-        sim_paths_heal(sim);
-        if (!sim->failed && !sim_run(sim, start + END_AFTER, all_asked, w))
-            say_stalled(w);
-    }
-    sim_paths_heal(sim);
-    if (w->edge.workers == 0 || sim->failed)
-        return;
-    /* Idle connections to the origin grow old; a lost reset leaves the origin with one for ever. */
-    sim_run(sim, sim->now + 150 * TG_S, never, w);
-    http_origin_end(w);
-    sim_wake(&w->origin_host.node, sim->now + 1);
-    if (!sim->failed && !sim_run(sim, sim->now + END_AFTER, nothing_left, w))
-        sim_fail(sim, "%s", leftovers(w));
+    http_run(w, HEAL_AFTER, all_asked, w);
+    if (w->edge.workers && !w->sim->failed)
+        http_drain(w);
 }
 
 static void dump_tcp(struct tcp *tcp, tcp_handle h)

@@ -22,18 +22,6 @@ static struct setup *setup;
 static struct answer answer;
 static struct answer_asker asker;
 
-static int begin(void **state)
-{
-    lab_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    lab_end();
-    return 0;
-}
-
 /* edge1 may use two keys; edge2 everything, also what is old; edge3 five operations in all. */
 static int setup_open(void **state)
 {
@@ -250,5 +238,5 @@ int main(void)
         TEST(audit_lines),
         TEST(audit_that_cannot_be_written),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);
 }

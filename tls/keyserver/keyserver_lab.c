@@ -152,7 +152,7 @@ void lab_ski(const char *name, uint8_t ski[KEYMSG_SKI_BYTES])
 
 /* --- the directory ------------------------------------------------------------------------------ */
 
-void lab_begin(void)
+int lab_set_up(void **state)
 {
     snprintf(directory, sizeof directory, "/tmp/tidegate-keyserver.XXXXXX");
     tg_assert(mkdtemp(directory) && mkdir(lab_path("keys"), 0700) == 0);
@@ -173,6 +173,7 @@ void lab_begin(void)
     X509_free(other.x509);
     EVP_PKEY_free(ca.key);
     EVP_PKEY_free(other.key);
+    return 0;
 }
 
 static int entry_remove(const char *path, const struct stat *st, int kind, struct FTW *ftw)
@@ -180,9 +181,9 @@ static int entry_remove(const char *path, const struct stat *st, int kind, struc
     return remove(path);
 }
 
-void lab_end(void)
+int lab_tear_down(void **state)
 {
-    tg_assert(nftw(directory, entry_remove, 8, FTW_DEPTH | FTW_PHYS) == 0);
+    return nftw(directory, entry_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *lab_config(const char *top, const char *clients)

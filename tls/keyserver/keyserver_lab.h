@@ -11,12 +11,12 @@
 
 #include <openssl/ssl.h>
 
-/* Makes /tmp/tidegate-keyserver.XXXXXX:
+/* Of a whole test program. Makes /tmp/tidegate-keyserver.XXXXXX:
  *   ca.pem  server.{pem,key}  edge1.{pem,key} edge2.{pem,key} (clientAuth)
  *   wrong.{pem,key} (serverAuth only)  foreign.{pem,key} (another CA)
  *   keys/{ec,p384,rsa,ed}.key */
-void lab_begin(void);
-void lab_end(void);
+int lab_set_up(void **state);
+int lab_tear_down(void **state);
 const char *lab_path(const char *name); /* "DIR/name"; good for four calls */
 
 /* Write a file; mode 0600. */

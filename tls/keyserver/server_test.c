@@ -18,18 +18,6 @@
 static struct server *server;
 static struct lab_edge edge;
 
-static int begin(void **state)
-{
-    lab_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    lab_end();
-    return 0;
-}
-
 #define CLIENTS                                                                                    \
     "{ subject = \"CN=edge1,O=Lab\"; keys = [ \"*\" ]; rate = 100000; },"                          \
     "{ subject = \"CN=wrong,O=Lab\"; keys = [ \"*\" ]; },"                                         \
@@ -340,5 +328,5 @@ int main(void)
         TEST(drain),
         TEST(port_is_taken),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);
 }

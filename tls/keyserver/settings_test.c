@@ -14,18 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int begin(void **state)
-{
-    lab_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    lab_end();
-    return 0;
-}
-
 #define EDGE1 "{ subject = \"CN=edge1,O=Lab\"; keys = [ \"*\" ]; }"
 
 static void defaults_and_values(void **state)
@@ -200,5 +188,5 @@ int main(void)
         cmocka_unit_test(example_is_valid),        cmocka_unit_test(files_that_do_not_fit),
         cmocka_unit_test(keys_by_name_and_by_ski), cmocka_unit_test(rate_and_burst),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);
 }

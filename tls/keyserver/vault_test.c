@@ -17,18 +17,6 @@
 
 static const char *const names[] = {"ec.key", "p384.pem", "rsa.key", "ed.key"};
 
-static int begin(void **state)
-{
-    lab_begin();
-    return 0;
-}
-
-static int end(void **state)
-{
-    lab_end();
-    return 0;
-}
-
 static struct vault *vault_open(void)
 {
     struct vault *vault;
@@ -200,5 +188,5 @@ int main(void)
         cmocka_unit_test(decrypts_raw),          cmocka_unit_test(refused_directories),
         cmocka_unit_test(the_same_key_twice),    cmocka_unit_test(other_files_are_not_keys),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, lab_set_up, lab_tear_down);
 }

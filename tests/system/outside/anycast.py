@@ -21,12 +21,11 @@ import tempfile
 import threading
 import time
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-BUILD = os.environ.get("TIDEGATE_BUILD", os.path.join(TREE, "build"))
+from common import BUILD, CLONE_NEWNET, TREE, wait_for
+
 BUILD_XDP = os.environ.get("TIDEGATE_BUILD_XDP", os.path.join(TREE, "build-xdp"))
 SERVICE = {4: "203.0.113.80", 6: "2001:db8:5::80"}
 ORIGIN, ORIGIN_PORT = {4: "198.51.100.254", 6: "2001:db8:2:1::fe"}, 8080
-CLONE_NEWNET = 0x40000000
 LARGE_BYTES = 20 << 20
 LARGE = random.Random(1).randbytes(LARGE_BYTES)
 ORIGIN_PROGRAM = f"""
@@ -55,15 +54,6 @@ class Server(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 Server(("::", {ORIGIN_PORT}), Answer).serve_forever()
 """
-
-
-def wait_for(condition, seconds=20.0, step=0.02):
-    """What condition() gives as soon as that is true; fails when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition.__doc__ or condition}"
-        time.sleep(step)
-    return found
 
 
 def socket_in(netns, make):

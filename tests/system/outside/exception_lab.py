@@ -9,56 +9,20 @@ test_exception.py. Root.
 "af-xdp": the port is a veth, served by net_af_xdp, and tidegate runs in the kernel's namespace, as on a real machine.
 "tap": the port is net_tap, whose other end is the router's interface; so tidegate runs there, and tgx0 moves away.
 """
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-BUILD = os.environ.get("TIDEGATE_BUILD", os.path.join(TREE, "build"))
+from common import BUILD, UnixConnection, origin_program, wait_for
+
 OURS4, KERNEL4, ROUTER4 = "198.51.100.17", "198.51.100.18", "198.51.100.30"
 OURS6, KERNEL6, ROUTER6 = "2001:db8:a::17", "2001:db8:a::18", "2001:db8:a::30"
 ORIGIN = "203.0.113.1"
 TAP = "tgx0"
 PYTHON = "/usr/bin/python3"
-ORIGIN_PROGRAM = f"""
-import http.server
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "4")
-        self.end_headers()
-        self.wfile.write(b"page")
-http.server.ThreadingHTTPServer(("{ORIGIN}", 8080), Answer).serve_forever()
-"""
-
-
-def wait_for(condition, seconds=20.0, step=0.02):
-    """What condition() gives as soon as that is true; fails when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition.__doc__ or condition}"
-        time.sleep(step)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("tidegate", timeout=10)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def config(folder, device, exception=TAP, workers=1):
@@ -178,7 +142,7 @@ class Lab:
 
     def pages(self):
         """The control plane, an origin behind the router, and the site that leads there."""
-        self.spawn("router", "origin.log", PYTHON, "-c", ORIGIN_PROGRAM)
+        self.spawn("router", "origin.log", PYTHON, "-c", origin_program(ORIGIN, 8080, "page"))
         self.spawn("kernel", "ctl.log", os.path.join(BUILD, "ctrlplane/tidegate-ctl"), "-c", self.config)
 
         def alive():

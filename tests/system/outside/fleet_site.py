@@ -5,43 +5,18 @@ origin. Used by test_fleet_store.py and by tests/bench/fleet_rows.py. Root.
 
     client and gateway  10.9.N.254 ---- TAP tgsN ---- 10.9.N.1  site N          203.0.113.1  origin, on loopback
 """
-import http.client
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
-TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-BUILD = os.environ.get("TIDEGATE_BUILD", os.path.join(TREE, "build"))
+from common import BUILD, UnixConnection, origin_program, wait_for
+
 ETCD_PORT = 2379
 ORIGIN, ORIGIN_PORT = "203.0.113.1", 8080
 PAGE = "a page of the origin"
-ORIGIN_PROGRAM = f"""
-import http.server
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "{len(PAGE)}")
-        self.end_headers()
-        self.wfile.write(b"{PAGE}")
-http.server.ThreadingHTTPServer(("{ORIGIN}", {ORIGIN_PORT}), Answer).serve_forever()
-"""
-
-
-def wait_for(condition, seconds=20.0, step=0.01):
-    """What condition() gives as soon as that is true; fails when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition.__doc__ or condition}"
-        time.sleep(step)
 
 
 class Process:
@@ -64,17 +39,6 @@ class Process:
             self.child.kill()
             self.child.wait()
             raise
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("tidegate", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Answer:
@@ -224,7 +188,7 @@ class Fleet:
         """The origin, and a site in the store whose pages come from there."""
         subprocess.run(["ip", "-n", self.netns, "address", "add", f"{ORIGIN}/32", "dev", "lo"], check=True)
         self.origin = Process(self.netns, os.path.join(self.folder, "origin.log"), "/usr/bin/python3", "-c",
-                              ORIGIN_PROGRAM)
+                              origin_program(ORIGIN, ORIGIN_PORT, PAGE))
         for path, body in (("origins/o", {"address": ORIGIN, "port": ORIGIN_PORT}),
                            ("sites/s", {"origin": "o", "hosts": ["fleet.test"], "default": True})):
             answer = self.sites[0].ask("PUT", f"/v1/{path}", body)

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from exception_lab import (BUILD, KERNEL4, KERNEL6, OURS4, OURS6, ROUTER4, ROUTER6, TAP, TREE, Lab, config, wait_for)
+from common import BUILD, TREE, wait_for
+from exception_lab import KERNEL4, KERNEL6, OURS4, OURS6, ROUTER4, ROUTER6, TAP, Lab, config
 
 PEERS = [("router", KERNEL4), ("router", KERNEL6), ("kernel", ROUTER4), ("kernel", ROUTER6)]
 

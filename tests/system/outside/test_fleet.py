@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from anycast import LARGE, TREE, Fleet, Flow, Request, socket_in, wait_for
+from anycast import LARGE, Fleet, Flow, Request, socket_in
+from common import TREE, wait_for
 
 FLIPS = 20
 FLIP_SECONDS = 0.15

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from fleet_site import PAGE, Fleet, wait_for
+from common import wait_for
+from fleet_site import PAGE, Fleet
 
 SECONDS = 3.0  # for a change to arrive; the measured time is in the test's line
 UDP = {"protocol": "udp", "source": "198.18.0.0/15"}  # a rule that touches nobody here

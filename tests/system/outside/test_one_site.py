@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from anycast import TREE, Fleet, Request
+from anycast import Fleet, Request
+from common import TREE
 
 CONNECTIONS = 40
 FEW = 6  # of 40, a share of one half is smaller once in 10^6 runs
