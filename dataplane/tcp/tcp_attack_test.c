@@ -23,6 +23,42 @@ static void a_data_offset_that_lies(void **state)
     trace_end(t);
 }
 
+/* The port checks, or says that it did; "bad" is believed, nothing else makes a wrong sum right. */
+static void what_the_port_says_of_checksums(void **state)
+{
+    static const struct {
+        uint16_t flag;
+        enum tg_counter right, wrong;
+    } cases[] = {{0, TG_C_none, TG_C_net_l4_checksum},
+                 {BUF_RX_L4_CSUM_GOOD, TG_C_none, TG_C_none},
+                 {BUF_RX_L4_CSUM_BAD, TG_C_net_l4_checksum, TG_C_net_l4_checksum}};
+    struct trace *t = trace_start(state);
+    for (unsigned i = 0; i < 2 * TG_ARRAY_LEN(cases); i++) {
+        struct seg s = {.flags = A, .seq = 1, .ack = 1, .len = 100};
+        struct buf *b = trace_make(t, &s);
+        b->data[b->len - 1] ^= (uint8_t)(i & 1);
+        b->flags |= cases[i / 2].flag;
+        enum tg_counter want = i & 1 ? cases[i / 2].wrong : cases[i / 2].right;
+        assert_int_equal(node_receive(&t->node, b), want);
+    }
+    trace_end(t);
+}
+
+static void port_0_is_nobodys(void **state)
+{
+    struct trace *t = trace_start(state);
+    for (unsigned which = 0; which < 2; which++) {
+        struct ip_tuple tuple = t->tuple;
+        *(which ? &tuple.local_port : &tuple.remote_port) = 0;
+        struct buf *b =
+            test_frame_tcp(&t->node.pool.pool, &tuple, 1, 0, S, 1000, SPAN_EMPTY, SPAN_EMPTY);
+        assert_int_equal(node_receive(&t->node, b), TG_C_net_tcp_port);
+    }
+    trace_collect(t);
+    QUIET(t);
+    trace_end(t);
+}
+
 static void a_header_full_of_nops(void **state)
 {
     static const uint8_t nops[40] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
@@ -207,6 +243,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(a_data_offset_that_lies),
+        BOTH(what_the_port_says_of_checksums),
+        BOTH(port_0_is_nobodys),
         BOTH(a_header_full_of_nops),
         BOTH(the_budget_of_challenges_cannot_be_counted),
         BOTH(no_packet_tells_how_many_there_were),
