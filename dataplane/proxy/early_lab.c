@@ -143,3 +143,21 @@ void early_end(struct early_client *e)
     lab_run(e->c->lab, TG_S);
     test_peer_free(&e->peer);
 }
+
+struct early_fixture early_fixture_make(struct lab_config *config)
+{
+    struct early_fixture f = {.node = early_node_make(1, LAB_WALL - 100)};
+    f.lab = early_lab(&f.node, config);
+    f.session = early_ticket(f.lab);
+    assert_int_equal(lab_count(f.lab, TG_C_tls_handshakes), 1);
+    return f;
+}
+
+void early_fixture_end(struct early_fixture *f)
+{
+    lab_run(f->lab, 4 * TG_S); /* every deadline of a client */
+    assert_int_equal(lab_gauges(f->lab).requests, 0);
+    SSL_SESSION_free(f->session);
+    lab_end(f->lab);
+    tls_replay_free(f->node.replay);
+}

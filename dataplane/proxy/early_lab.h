@@ -45,6 +45,15 @@ const char *early_text(struct early_client *e);           /* plaintext so far, N
 void early_expect(struct early_client *e, const char *part);
 void early_end(struct early_client *e);
 
+/* One node, one ticket. */
+struct early_fixture {
+    struct early_node node;
+    struct lab *lab;
+    SSL_SESSION *session;
+};
+struct early_fixture early_fixture_make(struct lab_config *config);
+void early_fixture_end(struct early_fixture *f);
+
 /* Once per program. */
 int early_lab_set_up(void **state);
 int early_lab_tear_down(void **state);

@@ -12,38 +12,6 @@
 #define LONG  "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5000\r\n\r\n"
 #define EARLY "\r\nEarly-Data: 1\r\n"
 
-struct fixture {
-    struct early_node node;
-    struct lab *lab;
-    SSL_SESSION *session;
-};
-
-static struct fixture fixture_make(struct lab_config *config)
-{
-    struct fixture f = {.node = early_node_make(1, LAB_WALL - 100)};
-    f.lab = early_lab(&f.node, config);
-    f.session = early_ticket(f.lab);
-    return f;
-}
-
-static void fixture_end(struct fixture *f)
-{
-    lab_run(f->lab, 4 * TG_S);
-    assert_int_equal(lab_gauges(f->lab).requests, 0);
-    SSL_SESSION_free(f->session);
-    lab_end(f->lab);
-    tls_replay_free(f->node.replay);
-}
-
-static unsigned origin_served(struct lab *lab)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < LAB_CONNECTIONS; i++)
-        if (lab->conns[i].lab && lab->conns[i].host == LAB_ORIGIN)
-            n += lab->conns[i].served;
-    return n;
-}
-
 /* --- 425 -------------------------------------------------------------------------------------- */
 
 static const char *refusal = "HTTP/1.1 425 Too Early\r\nContent-Length: 4\r\n\r\nwait";
@@ -63,9 +31,9 @@ static void serve_425(struct lab *lab, struct lab_conn *c)
         lab_fin(c);
 }
 
-static struct fixture fixture_425(void)
+static struct early_fixture fixture_425(void)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     f.lab->serve = serve_425;
     always = false;
     return f;
@@ -83,7 +51,7 @@ static void too_early_is_asked_again_after_finished(void **state)
         "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n",
     };
     for (unsigned i = 0; i < TG_ARRAY_LEN(refusals); i++) {
-        struct fixture f = fixture_425();
+        struct early_fixture f = fixture_425();
         struct early_client e;
         refusal = refusals[i];
         if (i == 6)
@@ -91,13 +59,13 @@ static void too_early_is_asked_again_after_finished(void **state)
         early_begin(f.lab, &e, f.session, GET);
         lab_run(f.lab, TG_S); /* never on its own while still early */
         early_look(&e);
-        assert_int_equal(origin_served(f.lab), 1);
+        assert_int_equal(lab_origin_served(f.lab), 1);
         assert_null(strstr(early_text(&e), "425"));
         assert_null(strstr(early_text(&e), "200"));
         assert_int_equal(lab_count(f.lab, TG_C_http_early_425), 1);
         lab_forget(lab_origin_conn(f.lab, 0));
         early_go_on(&e);
-        assert_int_equal(origin_served(f.lab), 2);
+        assert_int_equal(lab_origin_served(f.lab), 2);
         early_expect(&e, "HTTP/1.1 200 OK\r\n");
         assert_null(strstr(early_text(&e), "425"));
         bool kept = i <= 2;
@@ -105,25 +73,25 @@ static void too_early_is_asked_again_after_finished(void **state)
         expect_not_in(lab_origin_conn(f.lab, kept ? 0 : 1), "Early-Data");
         assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 1);
         early_say(&e, GET); /* the connection is whole */
-        assert_int_equal(origin_served(f.lab), 3);
+        assert_int_equal(lab_origin_served(f.lab), 3);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
 static void asked_again_once_only(void **state)
 {
-    struct fixture f = fixture_425();
+    struct early_fixture f = fixture_425();
     struct early_client e;
     refusal = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n";
     always = true;
     early_begin(f.lab, &e, f.session, GET);
     early_go_on(&e);
     lab_run(f.lab, TG_S);
-    assert_int_equal(origin_served(f.lab), 2);
+    assert_int_equal(lab_origin_served(f.lab), 2);
     early_expect(&e, "HTTP/1.1 425 ");
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* A mark that another hop has set stays, once, and its 425 is the other hop's business. */
@@ -136,7 +104,7 @@ static void marks_of_another_hop(void **state)
     };
     for (unsigned early = 0; early < 2; early++) {
         for (unsigned i = 0; i < TG_ARRAY_LEN(requests); i++) {
-            struct fixture f = fixture_425();
+            struct early_fixture f = fixture_425();
             struct early_client e;
             refusal = "HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n";
             early_begin(f.lab, &e, f.session, early ? requests[i] : "\r\n");
@@ -146,7 +114,7 @@ static void marks_of_another_hop(void **state)
             }
             early_expect(&e, "HTTP/1.1 425 ");
             early_go_on(&e);
-            assert_int_equal(origin_served(f.lab), 1);
+            assert_int_equal(lab_origin_served(f.lab), 1);
             assert_int_equal(lab_count(f.lab, TG_C_http_early_425), 0);
             const char *seen = lab_text(lab_origin_conn(f.lab, 0));
             const char *mark = strstr(seen, EARLY);
@@ -154,7 +122,7 @@ static void marks_of_another_hop(void **state)
             assert_null(strcasestr(mark + 4, "early-data"));
             assert_null(strcasestr(seen, "early-data: 7"));
             early_end(&e);
-            fixture_end(&f);
+            early_fixture_end(&f);
         }
     }
 }
@@ -172,7 +140,7 @@ static void never_finished(void **state)
                                    "GET / HTTP/1.1\r\nHost: a.example\r\n"
                                    "Connection: close\r\n\r\n"};
     for (unsigned i = 0; i < TG_ARRAY_LEN(flights); i++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct early_client e;
         early_begin(f.lab, &e, f.session, flights[i]);
         lab_run(f.lab, 1900 * TG_MS);
@@ -184,9 +152,9 @@ static void never_finished(void **state)
         assert_int_equal(lab_gauges(f.lab).requests, 0);
         assert_int_equal(lab_count(f.lab, TG_C_proxy_client_timeout), 1);
         assert_int_equal(lab_count(f.lab, TG_C_tls_handshakes_failed), 1);
-        assert_int_equal(origin_served(f.lab), strncmp(flights[i], GET, 16) == 0);
+        assert_int_equal(lab_origin_served(f.lab), strncmp(flights[i], GET, 16) == 0);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -197,7 +165,7 @@ static void serve_never(struct lab *lab, struct lab_conn *c)
 /* With the request at the origin: the deadline takes it back from there too. */
 static void never_finished_with_a_slow_origin(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     f.lab->serve = serve_never;
     early_begin(f.lab, &e, f.session, GET);
@@ -206,13 +174,13 @@ static void never_finished_with_a_slow_origin(void **state)
     assert_true(e.c->closed);
     assert_int_equal(lab_gauges(f.lab).origins, 0);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* Finished comes while the origin thinks: the request's time goes on as ever. */
 static void finished_while_the_origin_thinks(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     f.lab->serve = serve_never;
     early_begin(f.lab, &e, f.session, GET);
@@ -226,7 +194,7 @@ static void finished_while_the_origin_thinks(void **state)
     lab_run(f.lab, 80 * TG_S); /* idle: closed in order by the keep-alive deadline, not aborted */
     assert_true(e.c->peer_fin);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* What waits for Finished has the handshake's time, however short that of a head is. */
@@ -234,7 +202,7 @@ static void waits_longer_than_a_head_may_take(void **state)
 {
     struct lab_config config = lab_defaults();
     config.proxy.head_timeout = 300 * TG_MS;
-    struct fixture f = fixture_make(&config);
+    struct early_fixture f = early_fixture_make(&config);
     struct early_client e;
     early_begin(f.lab, &e, f.session, POST);
     lab_run(f.lab, TG_S);
@@ -242,29 +210,29 @@ static void waits_longer_than_a_head_may_take(void **state)
     early_go_on(&e);
     early_expect(&e, "HTTP/1.1 200 OK\r\n");
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* After Finished a connection that is between two requests lives on, past what the handshake might have taken. */
 static void finished_between_requests(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     early_begin(f.lab, &e, f.session, GET);
     early_go_on(&e);
     lab_run(f.lab, 10 * TG_S);
     assert_false(e.c->closed || e.c->peer_fin);
     early_say(&e, GET);
-    assert_int_equal(origin_served(f.lab), 2);
+    assert_int_equal(lab_origin_served(f.lab), 2);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 static void client_leaves(void **state)
 {
     static const char *const flights[] = {GET, POST};
     for (unsigned i = 0; i < 6; i++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct early_client e;
         f.lab->serve = i >= 4 ? serve_never : lab_serve_answer;
         early_begin(f.lab, &e, f.session, flights[i % 2]);
@@ -278,7 +246,7 @@ static void client_leaves(void **state)
         if (i % 2)
             assert_int_equal(lab_count(f.lab, TG_C_origin_connects), 0);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -288,7 +256,7 @@ static void broken_handshake(void **state)
     static const char *const flights[] = {GET, POST, GET};
     static const uint8_t record[5 + 32] = {0x17, 3, 3, 0, 32};
     for (unsigned i = 0; i < TG_ARRAY_LEN(flights); i++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct early_client e;
         if (i == 2)
             f.lab->serve = serve_never;
@@ -299,9 +267,9 @@ static void broken_handshake(void **state)
         assert_int_equal(lab_gauges(f.lab).requests, 0);
         assert_int_equal(lab_gauges(f.lab).origins - lab_gauges(f.lab).origins_idle, 0);
         assert_int_equal(lab_count(f.lab, TG_C_tls_handshakes_failed), 1);
-        assert_int_equal(origin_served(f.lab), i == 0);
+        assert_int_equal(lab_origin_served(f.lab), i == 0);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -313,7 +281,7 @@ static void inspected_as_any_other(void **state)
                                          SPAN_LITERAL("SQL in URI"), true};
     struct lab_config config = lab_defaults();
     config.waf_transactions = 8;
-    struct fixture f = fixture_make(&config);
+    struct early_fixture f = early_fixture_make(&config);
     struct lab_site site = {"a.example", TABLES_SITE_WAF | TABLES_SITE_DEFAULT, 0};
     struct lab_origin origin = {.address = "192.0.2.3", .port = 8000};
     struct waf_program *program;
@@ -337,10 +305,10 @@ static void inspected_as_any_other(void **state)
     assert_int_equal(ring_pop(f.lab->events, events, LAB_EVENTS), 1);
     assert_int_equal(events[0].status, 403);
     assert_int_equal(events[0].early, 1);
-    assert_int_equal(origin_served(f.lab), 1); /* the one behind it is clean */
+    assert_int_equal(lab_origin_served(f.lab), 1); /* the one behind it is clean */
     early_go_on(&e);
     early_expect(&e, "\r\n\r\nhello");
-    assert_int_equal(origin_served(f.lab), 3);
+    assert_int_equal(lab_origin_served(f.lab), 3);
     assert_int_equal(lab_count(f.lab, TG_C_waf_inspected), 3);
     early_say(&e, "GET /?q=union+select HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_int_equal(ring_pop(f.lab->events, events, LAB_EVENTS), 1);
@@ -350,7 +318,7 @@ static void inspected_as_any_other(void **state)
     assert_int_equal(waf_worker_release(f.lab->waf, program), TG_OK);
     waf_program_close(program);
     free(blob);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* A pooled origin connection that dies under an early request: once more, still marked. */
@@ -368,7 +336,7 @@ static void serve_then_leave(struct lab *lab, struct lab_conn *c)
 
 static void early_retry_on_a_fresh_connection(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     f.lab->serve = serve_then_leave;
     struct lab_conn *first = lab_connect(f.lab, 80);
@@ -379,14 +347,14 @@ static void early_retry_on_a_fresh_connection(void **state)
     expect_in(lab_origin_conn(f.lab, 1), EARLY);
     assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 1);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* A first flight at an edge that has `frames` frames for 20 ms. Returns whether TLS had taken early data by then
  * that nobody could read. */
 static bool starved_once(const char *text, unsigned frames, bool early)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct test_pool *pool = &f.lab->node[LAB_EDGE].pool;
     struct test_bytes flight = {0};
     struct early_client e = {.c = lab_connect(f.lab, 443)};
@@ -406,14 +374,14 @@ static bool starved_once(const char *text, unsigned frames, bool early)
     while (n > 0)
         buf_unref(&pool->pool, cached[--n]);
     lab_run(f.lab, 1500 * TG_MS); /* the flight may have been dropped: sent again */
-    assert_int_equal(origin_served(f.lab), early);
+    assert_int_equal(lab_origin_served(f.lab), early);
     early_look(&e);
     early_go_on(&e);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     early_expect(&e, "HTTP/1.1 200 OK\r\n");
     test_bytes_free(&flight);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
     return hit;
 }
 

@@ -10,49 +10,14 @@
 #define POST  "POST /p HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\r\nhello"
 #define EARLY "\r\nEarly-Data: 1\r\n"
 
-/* One node, one ticket, one client. */
-struct fixture {
-    struct early_node node;
-    struct lab *lab;
-    SSL_SESSION *session;
-};
-
-static struct fixture fixture_make(struct lab_config *config)
-{
-    struct fixture f = {.node = early_node_make(1, LAB_WALL - 100)};
-    f.lab = early_lab(&f.node, config);
-    f.session = early_ticket(f.lab);
-    assert_int_equal(lab_count(f.lab, TG_C_tls_handshakes), 1);
-    return f;
-}
-
-static void fixture_end(struct fixture *f)
-{
-    lab_run(f->lab, 4 * TG_S); /* every deadline of a client */
-    assert_int_equal(lab_gauges(f->lab).requests, 0);
-    SSL_SESSION_free(f->session);
-    lab_end(f->lab);
-    tls_replay_free(f->node.replay);
-}
-
-static unsigned handshakes(const struct fixture *f)
+static unsigned handshakes(const struct early_fixture *f)
 {
     return (unsigned)lab_count(f->lab, TG_C_tls_handshakes) - 1; /* without the ticket's */
 }
 
-/* Requests that the origin has answered, on all its connections. */
-static unsigned origin_served(struct lab *lab)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < LAB_CONNECTIONS; i++)
-        if (lab->conns[i].lab && lab->conns[i].host == LAB_ORIGIN)
-            n += lab->conns[i].served;
-    return n;
-}
-
 static void early_get_is_answered_before_finished(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     early_begin(f.lab, &e, f.session, GET);
     early_expect(&e, "HTTP/1.1 200 OK\r\n");
@@ -67,11 +32,11 @@ static void early_get_is_answered_before_finished(void **state)
     assert_int_equal(SSL_get_early_data_status(e.peer.ssl), SSL_EARLY_DATA_ACCEPTED);
     lab_forget(lab_origin_conn(f.lab, 0));
     early_say(&e, GET);
-    assert_int_equal(origin_served(f.lab), 2);
+    assert_int_equal(lab_origin_served(f.lab), 2);
     expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
     assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 1);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 static void what_may_run_early(void **state)
@@ -94,23 +59,23 @@ static void what_may_run_early(void **state)
         {"GET / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
     };
     for (unsigned i = 0; i < TG_ARRAY_LEN(cases); i++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct early_client e;
         f.lab->answer = "HTTP/1.1 204 No Content\r\n\r\n";
         early_begin(f.lab, &e, f.session, cases[i].request);
-        if (origin_served(f.lab) != cases[i].early)
+        if (lab_origin_served(f.lab) != cases[i].early)
             fail_msg("before Finished: %s", cases[i].request);
         lab_run(f.lab, 500 * TG_MS);
-        assert_int_equal(origin_served(f.lab), cases[i].early);
+        assert_int_equal(lab_origin_served(f.lab), cases[i].early);
         assert_int_equal(lab_count(f.lab, TG_C_origin_connects), cases[i].early);
         assert_int_equal(lab_count(f.lab, TG_C_http_early_waited), !cases[i].early);
         early_go_on(&e);
-        assert_int_equal(origin_served(f.lab), 1);
+        assert_int_equal(lab_origin_served(f.lab), 1);
         early_expect(&e, "HTTP/1.1 204 ");
         if (!cases[i].early)
             expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -119,7 +84,7 @@ static void replayed_flight_runs_once(void **state)
 {
     static const char *const requests[] = {GET, POST};
     for (unsigned r = 0; r < 2; r++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct test_peer peer;
         struct test_bytes flight = {0};
         early_flight(&peer, f.session, requests[r], &flight);
@@ -134,13 +99,13 @@ static void replayed_flight_runs_once(void **state)
             lab_run(f.lab, 5 * TG_MS);
         }
         lab_run(f.lab, 3 * TG_S);
-        assert_int_equal(origin_served(f.lab), r == 0);
+        assert_int_equal(lab_origin_served(f.lab), r == 0);
         assert_int_equal(lab_count(f.lab, TG_C_tls_early_accepted), 1);
         assert_int_equal(lab_count(f.lab, TG_C_tls_early_replayed), 99);
         assert_int_equal(lab_gauges(f.lab).clients, 0);
         test_peer_free(&peer);
         test_bytes_free(&flight);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -157,7 +122,7 @@ static void refused_client_goes_on(struct early_client *e)
 /* Two nodes with the fleet's ticket keys: the ticket resumes at the other, the flight counts only here. */
 static void flight_at_another_node_is_not_run(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_node other = early_node_make(2, LAB_WALL - 100);
     struct test_peer peer;
     struct test_bytes flight = {0};
@@ -170,33 +135,33 @@ static void flight_at_another_node_is_not_run(void **state)
         lab_run(f.lab, 10 * TG_MS);
         lab_reset(c);
     }
-    assert_int_equal(origin_served(f.lab), 0);
+    assert_int_equal(lab_origin_served(f.lab), 0);
     assert_int_equal(lab_count(f.lab, TG_C_tls_early_refused), 20);
     early_begin(f.lab, &e, f.session, GET);
-    assert_int_equal(origin_served(f.lab), 0);
+    assert_int_equal(lab_origin_served(f.lab), 0);
     refused_client_goes_on(&e);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
     early_end(&e);
     early_use(f.lab, &f.node, EARLY_MAX); /* home again: the flight is new there */
     struct lab_conn *c = lab_connect(f.lab, 443);
     lab_say(c, test_bytes_span(&flight));
     lab_run(f.lab, 10 * TG_MS);
-    assert_int_equal(origin_served(f.lab), 2);
+    assert_int_equal(lab_origin_served(f.lab), 2);
     lab_reset(c);
     test_peer_free(&peer);
     test_bytes_free(&flight);
-    fixture_end(&f);
+    early_fixture_end(&f);
     tls_replay_free(other.replay);
 }
 
 static void early_data_off(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     early_use(f.lab, &f.node, 0);
     early_begin(f.lab, &e, f.session, GET);
-    assert_int_equal(origin_served(f.lab), 0);
+    assert_int_equal(lab_origin_served(f.lab), 0);
     refused_client_goes_on(&e);
     assert_int_equal(lab_count(f.lab, TG_C_tls_early_refused), 1);
     assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 0);
@@ -204,7 +169,7 @@ static void early_data_off(void **state)
     SSL_SESSION *session = early_ticket(f.lab);
     assert_int_equal(SSL_SESSION_get_max_early_data(session), 0);
     SSL_SESSION_free(session);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* --- order and edges -------------------------------------------------------------------------- */
@@ -212,51 +177,51 @@ static void early_data_off(void **state)
 /* GET runs; the POST waits, and the GET behind it with it. */
 static void pipelined_in_order(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     early_begin(f.lab, &e, f.session, GET POST GET);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     lab_run(f.lab, TG_S);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     lab_forget(lab_origin_conn(f.lab, 0));
     early_go_on(&e);
-    assert_int_equal(origin_served(f.lab), 3);
+    assert_int_equal(lab_origin_served(f.lab), 3);
     expect_in(lab_origin_conn(f.lab, 0), "POST /p ");
     expect_in(lab_origin_conn(f.lab, 0), "\r\n\r\nhelloGET / ");
     expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
     assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 1);
     assert_int_equal(lab_count(f.lab, TG_C_http_early_waited), 1);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* A head, cut anywhere: whole only after Finished, so an ordinary request. */
 static void head_across_the_edge(void **state)
 {
     for (size_t cut = 1; cut < sizeof GET - 1; cut += 9) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct early_client e;
         char first[sizeof GET];
         snprintf(first, sizeof first, "%.*s", (int)cut, GET);
         early_begin(f.lab, &e, f.session, first);
-        assert_int_equal(origin_served(f.lab), 0);
+        assert_int_equal(lab_origin_served(f.lab), 0);
         early_go_on(&e);
         assert_int_equal(handshakes(&f), 1);
-        assert_int_equal(origin_served(f.lab), 0);
+        assert_int_equal(lab_origin_served(f.lab), 0);
         early_say(&e, &(GET)[cut]);
-        assert_int_equal(origin_served(f.lab), 1);
+        assert_int_equal(lab_origin_served(f.lab), 1);
         early_expect(&e, "HTTP/1.1 200 OK\r\n");
         expect_not_in(lab_origin_conn(f.lab, 0), "Early-Data");
         assert_int_equal(lab_count(f.lab, TG_C_http_early_executed), 0);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
 /* A body, of which as much as the policy admits is early and the rest is not: every byte arrives once. */
 static void body_across_the_edge(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     char text[EARLY_MAX + 1], rest[3001];
     int head = snprintf(text, sizeof text,
@@ -269,22 +234,22 @@ static void body_across_the_edge(void **state)
     memset(rest, 'Z', left);
     rest[left] = 0;
     early_begin(f.lab, &e, f.session, text);
-    assert_int_equal(origin_served(f.lab), 0);
+    assert_int_equal(lab_origin_served(f.lab), 0);
     assert_in_range(f.lab->node[LAB_EDGE].pool.outstanding, 5, 20); /* kept in full frames */
     early_go_on(&e);
     early_say(&e, rest);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     const char *body = strstr(lab_text(lab_origin_conn(f.lab, 0)), "\r\n\r\n") + 4;
     assert_memory_equal(body, text + head, EARLY_MAX - (size_t)head);
     assert_string_equal(body + EARLY_MAX - head, rest);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 /* Early data in crumbs fills frames all the same. */
 static void crumbs(void **state)
 {
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e = {.c = lab_connect(f.lab, 443)};
     struct test_bytes flight = {0};
     size_t n;
@@ -299,33 +264,33 @@ static void crumbs(void **state)
     assert_true(f.lab->node[LAB_EDGE].pool.outstanding < before + 10);
     early_look(&e);
     early_go_on(&e);
-    assert_int_equal(origin_served(f.lab), 1);
+    assert_int_equal(lab_origin_served(f.lab), 1);
     early_expect(&e, "HTTP/1.1 200 OK\r\n");
     test_bytes_free(&flight);
     early_end(&e);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 static void byte_by_byte(void **state)
 {
     static const char *const requests[] = {GET, POST GET};
     for (unsigned r = 0; r < 2; r++) {
-        struct fixture f = fixture_make(NULL);
+        struct early_fixture f = early_fixture_make(NULL);
         struct test_bytes flight = {0};
         struct early_client e = {.c = lab_connect(f.lab, 443)};
         early_flight(&e.peer, f.session, requests[r], &flight);
         e.c->rate = 1;
         lab_say(e.c, test_bytes_span(&flight));
         lab_run(f.lab, 1500 * TG_MS);
-        assert_int_equal(origin_served(f.lab), r == 0);
+        assert_int_equal(lab_origin_served(f.lab), r == 0);
         assert_int_equal(handshakes(&f), 0);
         early_look(&e);
         e.c->rate = 0;
         early_go_on(&e);
-        assert_int_equal(origin_served(f.lab), r + 1);
+        assert_int_equal(lab_origin_served(f.lab), r + 1);
         test_bytes_free(&flight);
         early_end(&e);
-        fixture_end(&f);
+        early_fixture_end(&f);
     }
 }
 
@@ -333,7 +298,7 @@ static void byte_by_byte(void **state)
 static void long_answer_and_close(void **state)
 {
     enum { BYTES = 300000 };
-    struct fixture f = fixture_make(NULL);
+    struct early_fixture f = early_fixture_make(NULL);
     struct early_client e;
     char head[96];
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", BYTES);
@@ -352,7 +317,7 @@ static void long_answer_and_close(void **state)
     assert_true(e.peer.ended && e.c->peer_fin); /* close_notify, FIN */
     early_end(&e);
     free((void *)(uintptr_t)f.lab->answer);
-    fixture_end(&f);
+    early_fixture_end(&f);
 }
 
 int main(void)

@@ -27,6 +27,19 @@ static struct lab *lab_short(void)
     return lab;
 }
 
+/* The same, and an origin that serves so (NULL: not at all) has been asked. */
+static struct lab_conn *ask_short(struct lab **lab, void (*serve)(struct lab *, struct lab_conn *),
+                                  const char *answer)
+{
+    *lab = lab_short();
+    (*lab)->serve = serve;
+    if (answer)
+        (*lab)->answer = answer;
+    struct lab_conn *c = lab_connect(*lab, 80);
+    lab_ask(c, GET);
+    return c;
+}
+
 /* Nothing is left of the client's connections and requests. */
 static void lab_end_clean(struct lab *lab)
 {
@@ -63,10 +76,8 @@ static void serve_once_and_reset(struct lab *lab, struct lab_conn *c)
 
 static void client_resets_before_the_answer(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = NULL;
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c = ask_short(&lab, NULL, NULL);
     lab_reset(c);
     lab_run(lab, 100 * TG_MS);
     assert_int_equal(lab_origin_conn(lab, 0)->error, TG_RESET); /* the origin may stop working */
@@ -76,11 +87,9 @@ static void client_resets_before_the_answer(void **state)
 
 static void client_resets_in_mid_response(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = serve_once;
-    lab->answer = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc";
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c =
+        ask_short(&lab, serve_once, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc");
     expect_in(c, "\r\n\r\nabc"); /* passed on at once, not gathered */
     lab_reset(c);
     lab_run(lab, 100 * TG_MS);
@@ -255,10 +264,8 @@ static void origin_without_a_route(void **state)
 
 static void origin_is_slow(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = NULL;
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c = ask_short(&lab, NULL, NULL);
     lab_run(lab, 2800 * TG_MS);
     assert_int_equal(c->in.len, 0);
     lab_run(lab, 300 * TG_MS);
@@ -272,11 +279,9 @@ static void origin_is_slow(void **state)
 
 static void origin_stalls_in_mid_response(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = serve_once;
-    lab->answer = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc";
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c =
+        ask_short(&lab, serve_once, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
     lab_run(lab, 4 * TG_S);
     expect_status(c, 200);
     expect_in(c, "\r\n\r\nabc");
@@ -295,11 +300,9 @@ static void origin_cuts_its_response(void **state)
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
     };
     for (unsigned i = 0; i < 2 * TG_ARRAY_LEN(answers); i++) {
-        struct lab *lab = lab_short();
-        lab->serve = i % 2 ? serve_once_and_end : serve_once_and_reset;
-        lab->answer = answers[i / 2];
-        struct lab_conn *c = lab_connect(lab, 80);
-        lab_ask(c, GET);
+        struct lab *lab;
+        struct lab_conn *c =
+            ask_short(&lab, i % 2 ? serve_once_and_end : serve_once_and_reset, answers[i / 2]);
         expect_status(c, 200);
         expect_in(c, "abc");
         expect_not_in(c, "\r\n0\r\n");
@@ -328,11 +331,9 @@ static void origin_leaves_without_an_answer(void **state)
 {
     static const char *const answers[] = {"", "HTTP/1.1 20", "HTTP/1.1 200 OK\r\nContent-Le"};
     for (unsigned i = 0; i < 2 * TG_ARRAY_LEN(answers); i++) {
-        struct lab *lab = lab_short();
-        lab->serve = i % 2 ? serve_once_and_end : serve_once_and_reset;
-        lab->answer = answers[i / 2];
-        struct lab_conn *c = lab_connect(lab, 80);
-        lab_ask(c, GET);
+        struct lab *lab;
+        struct lab_conn *c =
+            ask_short(&lab, i % 2 ? serve_once_and_end : serve_once_and_reset, answers[i / 2]);
         expect_status(c, 502);
         assert_int_equal(lab_count(lab, TG_C_origin_aborted), 1);
         assert_int_equal(lab_count(lab, TG_C_origin_retries), 0); /* it was fresh */
@@ -355,11 +356,8 @@ static void origin_talks_nonsense(void **state)
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     };
     for (unsigned i = 0; i < TG_ARRAY_LEN(answers); i++) {
-        struct lab *lab = lab_short();
-        lab->serve = serve_once;
-        lab->answer = answers[i];
-        struct lab_conn *c = lab_connect(lab, 80);
-        lab_ask(c, GET);
+        struct lab *lab;
+        struct lab_conn *c = ask_short(&lab, serve_once, answers[i]);
         expect_status(c, 502);
         assert_int_equal(lab_count(lab, TG_C_origin_bad_response), 1);
         assert_int_equal(lab_origin_conn(lab, 0)->error, TG_RESET);
@@ -369,11 +367,9 @@ static void origin_talks_nonsense(void **state)
 
 static void origin_talks_nonsense_in_the_body(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = serve_once;
-    lab->answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX";
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c = ask_short(
+        &lab, serve_once, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX");
     expect_status(c, 200); /* too late for a 502 */
     expect_in(c, "\r\n\r\n3\r\nabc");
     expect_not_in(c, "\r\n0\r\n");
@@ -394,10 +390,8 @@ static void serve_informational(struct lab *lab, struct lab_conn *c)
 
 static void origin_never_gets_to_the_point(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = serve_informational;
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c = ask_short(&lab, serve_informational, NULL);
     expect_status(c, 102);
     expect_in(c, "HTTP/1.1 502 ");
     assert_int_equal(lab_count(lab, TG_C_http_status_1xx), INFORMATIONAL_MAX);
@@ -406,11 +400,9 @@ static void origin_never_gets_to_the_point(void **state)
 
 static void origin_head_too_big(void **state)
 {
-    struct lab *lab = lab_short();
-    lab->serve = serve_once;
-    lab->answer = lab_padded("HTTP/1.1 200 OK\r\nX: ", 20000, "");
-    struct lab_conn *c = lab_connect(lab, 80);
-    lab_ask(c, GET);
+    struct lab *lab;
+    struct lab_conn *c =
+        ask_short(&lab, serve_once, lab_padded("HTTP/1.1 200 OK\r\nX: ", 20000, ""));
     expect_status(c, 502);
     const char *start = "HTTP/1.1 204 No Content\r\nX: "; /* one that just fits comes through */
     lab->answer = lab_padded(start, HTTP_HEAD_BYTES_MAX - strlen(start) - 4, "\r\n\r\n");

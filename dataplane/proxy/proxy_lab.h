@@ -144,5 +144,7 @@ void lab_feed_tls(struct lab_conn *c);
 void lab_serve_answer(struct lab *lab, struct lab_conn *c);
 /* The same behind TLS, with this set of certificates. */
 void lab_serve_by_tls(struct lab *lab, struct tls_set *set);
+/* Requests that the origin has answered, on all its connections. */
+unsigned lab_origin_served(const struct lab *lab);
 
 #endif

@@ -353,6 +353,15 @@ void lab_serve_answer(struct lab *lab, struct lab_conn *c)
         lab_fin(c);
 }
 
+unsigned lab_origin_served(const struct lab *lab)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < LAB_CONNECTIONS; i++)
+        if (lab->conns[i].lab && lab->conns[i].host == LAB_ORIGIN)
+            n += lab->conns[i].served;
+    return n;
+}
+
 static void serve_tls(struct lab *lab, struct lab_conn *c)
 {
     if (!c->tls && c->in.len > 0) { /* what came before belongs to TLS */

@@ -92,10 +92,7 @@ static void off_never_agrees(void **state)
 
 static void connect_with(struct trace *t, uint8_t syn)
 {
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_connect_begin(t, 0);
     trace_collect(t);
     OUT(t, .flags = syn, .seq = 0);
 }

@@ -345,10 +345,7 @@ static void a_window_shut_for_too_long_ends_it(void **state)
 static void a_syn_without_an_answer_ends_it(void **state)
 {
     struct trace *t = trace_start(state);
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_connect_begin(t, 0);
     set(t, TCP_OPT_USER_TIMEOUT, 2500);
     trace_collect(t);
     trace_advance(t, 2400 * TG_MS);
@@ -362,10 +359,7 @@ static void a_syn_without_an_answer_ends_it(void **state)
 static void a_syn_answered_late_starts_afresh(void **state)
 {
     struct trace *t = trace_start(state);
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_connect_begin(t, 0);
     set(t, TCP_OPT_USER_TIMEOUT, 5000);
     trace_collect(t);
     OUT(t, .flags = S, .seq = 0);

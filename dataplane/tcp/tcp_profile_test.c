@@ -34,15 +34,6 @@ static uint8_t hop_limit(const struct buf *b)
     return b->ip_version == 4 ? b->data[b->l3 + 8] : b->data[b->l3 + 7];
 }
 
-static void connect_as(struct trace *t)
-{
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
-    trace_collect(t);
-}
-
 /* A connection that we open: the kinds on its SYN are checked by the caller, those on its ACKs here. */
 static void opened_has_timestamps(struct trace *t, unsigned wscale_plus_1)
 {
@@ -58,7 +49,8 @@ static void opened_has_timestamps(struct trace *t, unsigned wscale_plus_1)
 static void linux_is_the_default(void **state)
 {
     struct trace *t = start_as(state, NULL);
-    connect_as(t);
+    trace_connect_begin(t, 0);
+    trace_collect(t);
     KINDS(t, M, K, T, NOP, W);
     assert_int_equal(hop_limit(t->frames[t->first % TRACE_FRAMES]), 64);
     opened_has_timestamps(t, 4);
@@ -92,7 +84,8 @@ static void linux_answers_in_kind(void **state)
 static void freebsd_is_another_face(void **state)
 {
     struct trace *t = start_as(state, &tcp_profile_freebsd);
-    connect_as(t);
+    trace_connect_begin(t, 0);
+    trace_collect(t);
     KINDS(t, M, NOP, W, K, T);
     opened_has_timestamps(t, 7);
     trace_end(t);
@@ -142,7 +135,8 @@ static void a_profile_of_ones_own(void **state)
     own.rto_syn = 3 * TG_S;
     own.rto_min = 700 * TG_MS;
     struct trace *t = start_as(state, &own);
-    connect_as(t);
+    trace_connect_begin(t, 0);
+    trace_collect(t);
     const struct buf *b = t->frames[t->first % TRACE_FRAMES];
     assert_int_equal(hop_limit(b), 128);
     uint16_t id = b->ip_version == 4 ? wire_get16(b->data + b->l3 + 4) : 1;

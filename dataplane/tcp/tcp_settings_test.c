@@ -291,10 +291,7 @@ static void without_nagle_short_segments_leave_at_once(void **state)
 static void an_mss_cap_counts_for_the_syn_and_for_data(void **state)
 {
     struct trace *t = trace_start(state);
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_connect_begin(t, 0);
     assert_int_equal(set(t, TCP_OPT_MSS, 700), TG_OK);
     assert_int_equal(set(t, TCP_OPT_RECEIVE_WINDOW, 30000), TG_OK);
     trace_collect(t);
@@ -357,10 +354,7 @@ static uint8_t traffic_class(const struct trace *t)
 static void a_code_point_is_in_every_packet(void **state)
 {
     struct trace *t = trace_start(state);
-    t->tuple.remote_port = 443;
-    assert_int_equal(
-        tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, 0, 5, t->node.now, &t->h), TG_OK);
-    t->tuple.local_port = trace_info(t).tuple.local_port;
+    trace_connect_begin(t, 0);
     assert_int_equal(set(t, TCP_OPT_DSCP, 46), TG_OK);
     trace_collect(t);
     assert_int_equal(traffic_class(t), 46 << 2);

@@ -329,14 +329,20 @@ static inline struct tcp_pcb *trace_pcb(struct trace *t)
     return pcb;
 }
 
-/* An active open to port 443 of the peer; its SYN is out and taken. */
-static inline void trace_connect(struct trace *t, tg_ns timeout)
+/* An active open to port 443 of the peer, and nothing sent yet. */
+static inline void trace_connect_begin(struct trace *t, tg_ns timeout)
 {
     t->tuple.remote_port = 443;
     assert_int_equal(
         tcp_connect(t->node.tcp, NULL, &t->tuple.remote, 443, timeout, 5, t->node.now, &t->h),
         TG_OK);
     t->tuple.local_port = trace_info(t).tuple.local_port;
+}
+
+/* The same; its SYN is out and taken. */
+static inline void trace_connect(struct trace *t, tg_ns timeout)
+{
+    trace_connect_begin(t, timeout);
     trace_collect(t);
     OUT(t, .flags = S, .seq = 0);
 }
