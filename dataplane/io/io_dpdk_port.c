@@ -403,19 +403,3 @@ void io_host_close(struct io_host *host)
     (void)rte_eal_cleanup();
     free(host);
 }
-
-/* rte_flow could drop some rules in some NICs; here filter does all of them. */
-enum tg_err io_host_use_rules(struct io_host *host, const struct io_drop_rule rules[], unsigned n)
-{
-    return TG_UNSUPPORTED;
-}
-
-uint64_t io_host_rule_hits(const struct io_host *host, unsigned slot)
-{
-    return 0;
-}
-
-uint64_t io_rule_hits_take(struct io *io, unsigned slot)
-{
-    return 0;
-}

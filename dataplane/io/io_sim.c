@@ -237,22 +237,6 @@ void io_handoff(struct io *io, struct buf *burst[], unsigned n)
     }
 }
 
-/* No driver below: rules are filter's alone. */
-enum tg_err io_host_use_rules(struct io_host *host, const struct io_drop_rule rules[], unsigned n)
-{
-    return TG_UNSUPPORTED;
-}
-
-uint64_t io_host_rule_hits(const struct io_host *host, unsigned slot)
-{
-    return 0;
-}
-
-uint64_t io_rule_hits_take(struct io *io, unsigned slot)
-{
-    return 0;
-}
-
 /* The link copies in io_tx: nothing is read later. */
 bool io_tx_done(const struct io *io, const struct buf *buf)
 {
