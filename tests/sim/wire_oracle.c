@@ -31,15 +31,8 @@ static void begin_again(struct wire_flow *f)
     *f = fresh;
 }
 
-static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
+static void take_syn_in(struct wire_flow *f, const struct wire_seen *s)
 {
-    bool again = f->syn_in && f->isn_in != s->seq;
-    if (again && !(s->flags & TCP_ACK))
-        begin_again(f);
-    else if (again && !f->ack_known)
-        f->range_count = 0; /* the peer has forgotten its first SYN-ACK, which was a cookie */
-    else if (f->syn_in)
-        return; /* the same again, or a lie */
     f->syn_in = true;
     f->isn_in = s->seq;
     f->syn_flags_in = s->flags;
@@ -53,8 +46,43 @@ static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
     f->edge_in = edge_of(s->flags & TCP_ACK ? s->ack : 0, s->window, true, false, 0);
 }
 
+static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
+{
+    bool again = f->syn_in && f->isn_in != s->seq;
+    if (again && !(s->flags & TCP_ACK))
+        begin_again(f);
+    else if (f->syn_in && !(again && !f->ack_known))
+        return; /* the same again, or a lie */
+    if (s->flags & TCP_ACK)
+        f->answers[f->answer_count++ % TG_ARRAY_LEN(f->answers)] = *s;
+    f->range_count = 0;
+    take_syn_in(f, s);
+}
+
+/* Our first ACK says which of two SYN-ACKs it was that we have taken. */
+static void choose_answer(struct wire_flow *f, uint32_t ack)
+{
+    for (unsigned i = 0; i < TG_ARRAY_LEN(f->answers) && i < f->answer_count; i++)
+        if (f->answers[i].seq + 1 == ack && f->answers[i].seq != f->isn_in) {
+            take_syn_in(f, &f->answers[i]);
+            f->arrived_end = ack;
+            f->ranges_lost = true;
+        }
+}
+
+/* The peer takes the first of two SYN-ACKs that we have sent. */
+static void go_back_to_first(struct wire_flow *f, const struct wire_seen *s)
+{
+    f->answered_twice = false;
+    f->isn_out = f->acked_out = f->isn_before;
+    f->sent_end = s->ack;
+    f->ts_sent = s->ts_echo;
+}
+
 static void note_ack_in(struct wire_flow *f, const struct wire_seen *s)
 {
+    if (f->answered_twice && !f->answered && s->ack == f->isn_before + 1)
+        go_back_to_first(f, s);
     uint32_t edge = edge_of(s->ack, s->window, s->flags & TCP_SYN, scaled(f), f->shift_in);
     if (wire_before(f->sent_end, s->ack) || !wire_before(f->isn_out, s->ack))
         return; /* of something that we never sent: no stack may believe it */
@@ -99,6 +127,8 @@ static void note_syn_out(struct wire_flow *f, const struct wire_seen *s)
     if (f->syn_out && f->isn_out != s->seq && !(s->flags & TCP_ACK))
         begin_again(f);
     if (!f->syn_out || f->isn_out != s->seq) {
+        f->answered_twice = f->syn_out;
+        f->isn_before = f->isn_out;
         f->sent_end = f->acked_out = s->seq;
         f->answered = f->edge_known = f->ack_known = f->fin_in = false; /* a late SYN opens anew */
         f->ts_sent = s->ts_value;
@@ -133,6 +163,8 @@ static const char *judge_ack(struct wire_flow *f, const struct wire_seen *s)
 {
     if (!f->syn_in)
         return "an ACK although nothing has come";
+    if (!f->ack_known && f->answer_count > 1)
+        choose_answer(f, s->ack);
     if (f->ack_known && wire_before(s->ack, f->ack_sent))
         return "an ACK that goes back";
     if (wire_before(f->arrived_end, s->ack))

@@ -26,6 +26,24 @@ struct wire_range {
     uint32_t left, right;
 };
 
+/* A segment as both directions need it; addresses as the node sees them. */
+struct wire_seen {
+    struct ip_addr local, remote;
+    uint16_t local_port, remote_port;
+    uint32_t seq, ack, seq_end; /* seq_end: with SYN and FIN */
+    uint32_t bytes;
+    uint16_t window;
+    uint8_t flags;
+    uint8_t ecn; /* of the IP header: 0 not capable, 1 and 2 capable, 3 congestion met */
+    unsigned option_bytes;
+    bool has_mss, has_wscale, has_sack_permitted, has_ts;
+    uint16_t mss;
+    uint8_t shift;
+    uint32_t ts_value, ts_echo;
+    unsigned sack_count;
+    struct wire_range sack[4];
+};
+
 /* One connection as the wire shows it. `out`: the judged side's; `in`: what reached it. */
 struct wire_flow {
     bool used;
@@ -40,6 +58,11 @@ struct wire_flow {
     bool marked; /* data with a congestion mark has arrived */
     uint16_t mss_in;
     uint32_t isn_in, isn_out;
+    /* SYN-ACKs with different numbers: a cookie, and an answer to the same SYN sent again. We have not chosen yet. */
+    struct wire_seen answers[2];
+    unsigned answer_count;
+    bool answered_twice; /* we have sent such ones: the number of the first */
+    uint32_t isn_before;
 
     uint32_t sent_end;    /* behind the last that was sent */
     uint32_t acked_out;   /* of our own, what the peer has acknowledged */
@@ -75,24 +98,6 @@ void wire_oracle_in(struct wire_oracle *o, struct span frame);
 void wire_oracle_out(struct wire_oracle *o, struct span frame);
 
 /* --- between the parts of the oracle ---------------------------------------------------------------------- */
-
-/* A segment as both directions need it; addresses as the node sees them. */
-struct wire_seen {
-    struct ip_addr local, remote;
-    uint16_t local_port, remote_port;
-    uint32_t seq, ack, seq_end; /* seq_end: with SYN and FIN */
-    uint32_t bytes;
-    uint16_t window;
-    uint8_t flags;
-    uint8_t ecn; /* of the IP header: 0 not capable, 1 and 2 capable, 3 congestion met */
-    unsigned option_bytes;
-    bool has_mss, has_wscale, has_sack_permitted, has_ts;
-    uint16_t mss;
-    uint8_t shift;
-    uint32_t ts_value, ts_echo;
-    unsigned sack_count;
-    struct wire_range sack[4];
-};
 
 /* False: not TCP, or its checksum is wrong (wire_seen.c). */
 bool wire_seen_read(struct span frame, bool outgoing, struct wire_seen *seen);
