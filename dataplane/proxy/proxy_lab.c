@@ -22,6 +22,8 @@ struct lab_config lab_defaults(void)
                 .send_buffer_max = 65536,
                 .unsent_low = 16384,
                 .ooo_segments_max = 32,
+                .tso_bytes_max = UINT32_MAX,
+                .tso_segments_max = UINT8_MAX,
                 .isn_key = {3, 4},
                 .seed = 5},
     };

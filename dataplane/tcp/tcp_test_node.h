@@ -29,6 +29,7 @@ struct node_place {
     struct net_address address4, address6; /* prefix lengths as net has them: 96 + 24 */
     uint64_t seed;                         /* of net */
     uint16_t mtu;                          /* 0: 1,500 */
+    bool cuts; /* its port cuts super-segments and fills in checksums: tcp_test_port.h */
 };
 
 static inline bool node_tx_done(const void *arg, const struct buf *b)
@@ -60,8 +61,7 @@ static inline void node_icmp_error(void *arg, const struct net_icmp_error *error
                            .answers = true};
     memcpy(c.ports[0].mac, place->mac, sizeof c.ports[0].mac);
     c.ports[0].mtu = place->mtu ? place->mtu : 1500;
-    c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = config->tso_bytes_max > 0;
-    c.ports[0].tso = config->tso_bytes_max > 0;
+    c.ports[0].tso = c.ports[0].tx_ip_checksum = c.ports[0].tx_l4_checksum = place->cuts;
     enum tg_err err = net_create(&c, &node->pool.pool, &node->stats, &node->toeplitz, place->seed,
                                  node_icmp_error, node, &node->net);
     if (err != TG_OK)

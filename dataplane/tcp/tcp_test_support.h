@@ -44,7 +44,8 @@ static inline void node_init(struct node *node, const struct tcp_config *config,
     struct node_place place = {.now = TEST_START,
                                .address4 = {test_addr("192.0.2.0"), 96 + 24, 0},
                                .address6 = {test_addr("2001:db8:1::"), 64, 0},
-                               .seed = 42 + n};
+                               .seed = 42 + n,
+                               .cuts = config->tso_bytes_max > 0};
     memcpy(place.mac, test_mac_ours, 6);
     place.mac[5] = place.address4.address.bytes[15] = place.address6.address.bytes[15] = (uint8_t)n;
     assert_int_equal(node_open(node, &place, config), TG_OK);

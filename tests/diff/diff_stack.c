@@ -21,6 +21,8 @@ static void stack_open(struct stack *s, const struct script *script)
                                .address6 = {test_addr("2001:db8::1"), 64, 0},
                                .seed = 42};
     struct tcp_config config = {.connections_max = 4,
+                                .tso_bytes_max = UINT32_MAX,
+                                .tso_segments_max = UINT8_MAX,
                                 .half_open_max = 4,
                                 .time_wait_max = 4,
                                 .receive_window_max = 262144,

@@ -31,6 +31,8 @@ static struct fuzz_host *host_new(uint32_t window)
                                 .send_buffer_max = 20000,
                                 .unsent_low = 4096,
                                 .ooo_segments_max = 5,
+                                .tso_bytes_max = UINT32_MAX,
+                                .tso_segments_max = UINT8_MAX,
                                 .isn_key = {1, 2},
                                 .seed = 3};
     return fuzz_host_new(&config, test_mac_ours, 1, 5 * TG_S);

@@ -397,6 +397,8 @@ static struct fuzz_host *host_new(unsigned n, unsigned variant)
                                 .send_buffer_max = 20000,
                                 .unsent_low = 4096,
                                 .ooo_segments_max = 5,
+                                .tso_bytes_max = UINT32_MAX,
+                                .tso_segments_max = UINT8_MAX,
                                 .ecn = variant & 4 ? TCP_ECN_ON : TCP_ECN_AGREE,
                                 .no_pacing = variant & 4,
                                 .nagle = variant & 4,

@@ -18,6 +18,8 @@ void host_defaults(struct host *host, bool ip6)
                                        .send_buffer_max = 4u << 20,
                                        .unsent_low = 2u << 20,
                                        .ooo_segments_max = 256,
+                                       .tso_bytes_max = UINT32_MAX,
+                                       .tso_segments_max = UINT8_MAX,
                                        .isn_key = {11, 12},
                                        .seed = 5};
     host->prefix4 = 24;

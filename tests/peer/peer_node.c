@@ -81,6 +81,8 @@ bool peer_node_open(struct peer_node *n, const struct peer_node_options *o)
                                       .send_buffer_max = o->window,
                                       .unsent_low = o->window / 4,
                                       .ooo_segments_max = 1024,
+                                      .tso_bytes_max = UINT32_MAX,
+                                      .tso_segments_max = UINT8_MAX,
                                       .isn_key = {o->seed ^ 0x9e3779b97f4a7c15, o->seed + 1},
                                       .seed = o->seed,
                                       .pick_port = node_pick_port,
