@@ -86,22 +86,13 @@ bool tcp_options_parse(struct span bytes, struct tcp_options *out)
 
 /* --- writing ------------------------------------------------------------------------------------------- */
 
-static bool option_present(const struct tcp_options *o, uint8_t kind)
+/* A bit for each kind that is to be written. */
+static uint32_t options_present(const struct tcp_options *o)
 {
-    switch (kind) {
-    case TCP_OPTION_MSS:
-        return o->has_mss;
-    case TCP_OPTION_WSCALE:
-        return o->has_wscale;
-    case TCP_OPTION_SACK_PERMITTED:
-        return o->sack_permitted;
-    case TCP_OPTION_TIMESTAMPS:
-        return o->has_timestamps;
-    case TCP_OPTION_SACK:
-        return o->sack_count > 0;
-    default:
-        return false;
-    }
+    return (uint32_t)o->has_mss << TCP_OPTION_MSS | (uint32_t)o->has_wscale << TCP_OPTION_WSCALE |
+           (uint32_t)o->sack_permitted << TCP_OPTION_SACK_PERMITTED |
+           (uint32_t)(o->sack_count > 0) << TCP_OPTION_SACK |
+           (uint32_t)o->has_timestamps << TCP_OPTION_TIMESTAMPS;
 }
 
 static uint8_t *emit_fill(uint8_t *p, uint8_t kind, unsigned n)
@@ -163,7 +154,7 @@ static unsigned place_padding(const struct tcp_option_order *order,
     if (order->sack_permitted_pairs && place->kind == TCP_OPTION_SACK_PERMITTED &&
         o->has_timestamps)
         return 0;
-    return (place->residue + 4u * place->modulus - at % place->modulus) % place->modulus;
+    return (place->residue - at) & (place->modulus - 1u); /* a power of two: no division */
 }
 
 unsigned tcp_options_emit_in(const struct tcp_option_order *order, const struct tcp_options *o,
@@ -171,10 +162,11 @@ unsigned tcp_options_emit_in(const struct tcp_option_order *order, const struct 
 {
     tg_assert(room <= TCP_OPTIONS_MAX && room % 4 == 0);
     uint8_t *p = out;
+    uint32_t present = options_present(o);
     for (unsigned i = 0; i < TG_ARRAY_LEN(order->places) && order->places[i].kind; i++) {
         const struct tcp_option_place *place = &order->places[i];
         unsigned used = (unsigned)(p - out);
-        if (!option_present(o, place->kind))
+        if (!(present >> (place->kind & 31) & 1))
             continue;
         unsigned padding = place_padding(order, place, o, used);
         if (place->kind == TCP_OPTION_SACK) {

@@ -25,8 +25,8 @@ enum tcp_option_kind {
 /* Where options lie in a header: one after the other, each behind as many NOPs as put it at an offset of
  * `residue` modulo `modulus`. An order is part of what a stack is known by. */
 struct tcp_option_place {
-    uint8_t kind; /* enum tcp_option_kind; 0 ends the list */
-    uint8_t modulus, residue;
+    uint8_t kind;             /* enum tcp_option_kind; 0 ends the list */
+    uint8_t modulus, residue; /* modulus: 1, 2 or 4 */
 };
 struct tcp_option_order {
     struct tcp_option_place places[6];

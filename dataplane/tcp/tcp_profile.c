@@ -47,8 +47,8 @@ static bool order_valid(const struct tcp_option_order *order, uint32_t needed)
         const struct tcp_option_place *place = &order->places[i];
         uint32_t bit = 1u << (place->kind & 31);
         bool known = place->kind <= TCP_OPTION_TIMESTAMPS && place->kind > TCP_OPTION_NOP;
-        if (!known || seen & bit || place->modulus == 0 || place->modulus > 4 ||
-            place->residue >= place->modulus)
+        bool power = place->modulus == 1 || place->modulus == 2 || place->modulus == 4;
+        if (!known || seen & bit || !power || place->residue >= place->modulus)
             return false;
         seen |= bit;
     }

@@ -164,7 +164,7 @@ static void a_profile_of_ones_own(void **state)
 
 static void impossible_profiles_are_refused(void **state)
 {
-    enum { BAD = 15 };
+    enum { BAD = 16 };
     struct tcp_profile bad[BAD], *p = bad;
     assert_true(tcp_profile_valid(&tcp_profile_linux));
     assert_true(tcp_profile_valid(&tcp_profile_freebsd));
@@ -182,6 +182,7 @@ static void impossible_profiles_are_refused(void **state)
     (p++)->syn.places[1].kind = TCP_OPTION_NOP;
     (p++)->syn.places[1].kind = 9; /* unknown */
     (p++)->data.places[1].modulus = 0;
+    (p++)->data.places[1].modulus = 3;
     (p++)->data.places[1].modulus = 5;
     (p++)->data.places[1].residue = tcp_profile_linux.data.places[1].modulus;
     (p++)->data.padding = 8;
