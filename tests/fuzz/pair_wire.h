@@ -11,7 +11,8 @@
 
 struct wire_frame {
     uint16_t len;
-    uint8_t to; /* host */
+    uint8_t to;   /* host */
+    bool damaged; /* who makes its checksums right makes it a lie */
     uint8_t bytes[ETH_BYTES + 1500];
 };
 
@@ -42,6 +43,7 @@ static inline struct wire_frame *wire_append(struct wire *w, unsigned to, uint16
     struct wire_frame *f = wire_at(w, w->count++);
     f->len = len;
     f->to = (uint8_t)to;
+    f->damaged = false;
     return f;
 }
 
@@ -59,6 +61,7 @@ static inline void wire_duplicate(struct wire *w, unsigned n)
     struct wire_frame *f = wire_append(w, old->to, old->len);
     if (!f)
         return;
+    f->damaged = old->damaged;
     memcpy(f->bytes, old->bytes, old->len);
 }
 

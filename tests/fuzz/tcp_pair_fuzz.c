@@ -98,24 +98,45 @@ static void frame_change(struct pair *p, struct wire_frame *f)
     at = (how & 0x40 ? header + (at & 0x3f) : at) % f->len;
     bool shows = damage_shows(f, at);
     f->bytes[at] ^= bits;
+    f->damaged = f->damaged || bits;
     if (bits && ((how & 0x80 && wire_checksums_fix(f)) || !shows))
         p->honest = false;
 }
 
-/* A frame that ends too early; or a shorter one that knows it. */
+/* Take a piece of a segment's text away at either end, as who segments anew does: no lie, and what is left overlaps whatever
+ * comes again in the old way. */
+static void text_cut(struct pair *p, struct wire_frame *f, unsigned n, bool front)
+{
+    bool ip6 = wire_get16(f->bytes + 12) == ETHERTYPE_IP6;
+    uint8_t *ip = f->bytes + ETH_BYTES, *tcp = ip + (ip6 ? 40 : 20);
+    if (f->len < tcp + TCP_BYTES - f->bytes || ip[ip6 ? 6 : 9] != IP_PROTO_TCP)
+        return;
+    uint8_t *text = tcp + (tcp[12] >> 4) * 4, *end = f->bytes + f->len;
+    if (text >= end || tcp[13] & TCP_SYN)
+        return;
+    n = 1 + n % (unsigned)(end - text);
+    if (front) {
+        memmove(text, text + n, (size_t)(end - text) - n);
+        wire_put32(tcp + 4, wire_get32(tcp + 4) + n);
+    } else {
+        tcp[13] &= (uint8_t)~TCP_FIN;
+    }
+    f->len = (uint16_t)(f->len - n);
+    wire_put16(ip + (ip6 ? 4 : 2), (uint16_t)(f->len - ETH_BYTES - (ip6 ? 40 : 0)));
+    if (wire_checksums_fix(f) && f->damaged)
+        p->honest = false;
+}
+
+/* A frame that ends too early; or shorter segments. */
 static void frame_shorten(struct pair *p, struct wire_frame *f)
 {
     uint16_t n = span_read_be16(&p->in);
-    unsigned l3 = ETH_BYTES, header = l3 + (p->ip6 ? 40 : 20) + TCP_BYTES;
-    bool knows = n & 0x8000 && f->len > header;
-    f->len =
-        knows ? (uint16_t)(header + (n & 0x7fff) % (f->len - header)) : (uint16_t)(1 + n % f->len);
-    if (!knows)
-        return;
-    bool ip6 = wire_get16(f->bytes + 12) == ETHERTYPE_IP6;
-    wire_put16(f->bytes + l3 + (ip6 ? 4 : 2), (uint16_t)(f->len - l3 - (ip6 ? 40 : 0)));
-    if (wire_checksums_fix(f))
-        p->honest = false;
+    if (n & 0x8000) {
+        text_cut(p, f, n & 0x3fff, n & 0x4000);
+    } else {
+        f->len = (uint16_t)(1 + n % f->len);
+        f->damaged = true;
+    }
 }
 
 static void frame_step(struct pair *p, unsigned what)
