@@ -266,6 +266,43 @@ static void a_collision_holds_under_one_key_only(void **state)
     trace_end(t);
 }
 
+/* Both buckets of base/flow_table.c's table with 64 of them, for whoever knows the key. */
+static bool same_buckets(uint32_t a, uint32_t b)
+{
+    return !((a ^ b) & 63) && !(((a * 0x9E3779B1u >> 7) ^ (b * 0x9E3779B1u >> 7)) & 63);
+}
+
+/* Who does know the key fills two buckets and the stash, which is all that is searched for him; others find room. */
+static void who_knows_the_key_is_refused_soon(void **state)
+{
+    struct tcp_config c = node_config();
+    c.connections_max = c.half_open_max = 200; /* and 32 in TIME-WAIT: 64 buckets */
+    struct trace *t = trace_new(&c, trace_is6(state));
+    const struct toeplitz *key = &t->node.toeplitz;
+    uint32_t first = wire_tuple_hash(key, &t->tuple);
+    struct ip_tuple honest = t->tuple;
+    unsigned tried = 0;
+    for (uint32_t i = 0; tried < 100; i++) {
+        t->tuple.remote_port = (uint16_t)(1 + i % 60000);
+        t->tuple.remote.bytes[15] = (uint8_t)(20 + i / 60000);
+        if (!same_buckets(first, wire_tuple_hash(key, &t->tuple)))
+            continue;
+        tried++;
+        IN(t, .flags = S, .seq = 0, .mss = 1000);
+        OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+        IN(t, .flags = A, .seq = 1, .ack = 1);
+        trace_skip(t);
+    }
+    assert_int_equal(tcp_connection_count(t->node.tcp), 2 * 8 + FLOW_STASH);
+    assert_int_equal(node_counted(&t->node, TG_C_tcp_full), 100 - 2 * 8 - FLOW_STASH);
+    while (node_event(&t->node).bits)
+        ;
+    t->tuple = honest;
+    t->tuple.remote_port++;
+    trace_accept(t, (struct seg){.mss = 1000});
+    trace_end(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +315,7 @@ int main(void)
         BOTH(time_wait_is_a_ring),
         BOTH(silent_peers_fill_the_table),
         BOTH(a_collision_holds_under_one_key_only),
+        BOTH(who_knows_the_key_is_refused_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
