@@ -70,19 +70,31 @@ static void choose_answer(struct wire_flow *f, uint32_t ack)
         }
 }
 
+static void take_syn_out(struct wire_flow *f, const struct wire_seen *s)
+{
+    f->syn_out = true;
+    f->syn_sent = *s;
+    f->isn_out = s->seq;
+    f->syn_flags_out = s->flags;
+    f->wscale_out = s->has_wscale;
+    f->shift_out = s->shift;
+    f->ts_out = s->has_ts;
+}
+
 /* The peer takes the first of two SYN-ACKs that we have sent. */
-static void go_back_to_first(struct wire_flow *f, const struct wire_seen *s)
+static void go_back_to_first(struct wire_flow *f)
 {
     f->answered_twice = false;
-    f->isn_out = f->acked_out = f->isn_before;
-    f->sent_end = s->ack;
-    f->ts_sent = s->ts_echo;
+    take_syn_out(f, &f->syn_before);
+    f->acked_out = f->isn_out;
+    f->sent_end = f->isn_out + 1;
+    f->ts_sent = f->syn_sent.ts_value;
 }
 
 static void note_ack_in(struct wire_flow *f, const struct wire_seen *s)
 {
-    if (f->answered_twice && !f->answered && s->ack == f->isn_before + 1)
-        go_back_to_first(f, s);
+    if (f->answered_twice && !f->answered && s->ack == f->syn_before.seq + 1)
+        go_back_to_first(f);
     uint32_t edge = edge_of(s->ack, s->window, s->flags & TCP_SYN, scaled(f), f->shift_in);
     if (wire_before(f->sent_end, s->ack) || !wire_before(f->isn_out, s->ack))
         return; /* of something that we never sent: no stack may believe it */
@@ -128,17 +140,12 @@ static void note_syn_out(struct wire_flow *f, const struct wire_seen *s)
         begin_again(f);
     if (!f->syn_out || f->isn_out != s->seq) {
         f->answered_twice = f->syn_out;
-        f->isn_before = f->isn_out;
+        f->syn_before = f->syn_sent;
         f->sent_end = f->acked_out = s->seq;
         f->answered = f->edge_known = f->ack_known = f->fin_in = false; /* a late SYN opens anew */
         f->ts_sent = s->ts_value;
     }
-    f->syn_out = true;
-    f->isn_out = s->seq;
-    f->syn_flags_out = s->flags;
-    f->wscale_out = s->has_wscale;
-    f->shift_out = s->shift;
-    f->ts_out = s->has_ts;
+    take_syn_out(f, s);
 }
 
 static const char *judge_data(const struct wire_oracle *o, const struct wire_flow *f,
@@ -257,6 +264,13 @@ static const char *judge_ecn(const struct wire_flow *f, const struct wire_seen *
     return NULL;
 }
 
+/* Both sides have had all. A late ACK of the handshake may open it anew if a cookie vouches for it, and whoever has
+ * accepted that knows nothing of it. */
+static bool is_over(const struct wire_flow *f)
+{
+    return f->fin_in && !wire_before(f->ack_sent, f->fin_end) && f->acked_out == f->sent_end;
+}
+
 /* One of ours lies at our next number, or between what is acknowledged and that; one that answers a stranger's
  * segment has that one's ACK, or, where it had none, 0 and ours acknowledges it (s3.10.7.1). */
 static const char *judge_reset(const struct wire_flow *f, const struct wire_seen *s)
@@ -264,7 +278,7 @@ static const char *judge_reset(const struct wire_flow *f, const struct wire_seen
     /* Our next may lie behind what the wire has seen: the card may have dropped the rest. */
     bool ours = f->syn_out && !wire_before(s->seq, f->acked_out) &&
                 !(wire_before(f->sent_end, s->seq) && wire_before(f->edge_in + 1, s->seq));
-    if (ours)
+    if (ours || (s->seq == f->isn_out + 1 && is_over(f)))
         return NULL;
     if (s->flags & TCP_ACK)
         return s->seq == 0 && f->syn_in ? NULL : "a reset with an ACK that answers nothing";

@@ -61,8 +61,9 @@ struct wire_flow {
     /* SYN-ACKs with different numbers: a cookie, and an answer to the same SYN sent again. We have not chosen yet. */
     struct wire_seen answers[2];
     unsigned answer_count;
-    bool answered_twice; /* we have sent such ones: the number of the first */
-    uint32_t isn_before;
+    struct wire_seen syn_sent,
+        syn_before; /* of ours: the last, and one before with another number */
+    bool answered_twice;
 
     uint32_t sent_end;    /* behind the last that was sent */
     uint32_t acked_out;   /* of our own, what the peer has acknowledged */
