@@ -109,6 +109,7 @@ static void split_describe(const struct buf *b, struct buf *piece)
 {
     piece->l3 = b->l3;
     piece->l4 = b->l4;
+    piece->l4_len = (uint16_t)(piece->len - b->l4);
     piece->ip_version = b->ip_version;
     piece->ip_proto = b->ip_proto;
     piece->port = b->port;

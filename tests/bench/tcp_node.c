@@ -126,6 +126,8 @@ void node_open(struct node *node, const struct node_config *c)
                              .send_buffer_max = 1u << 20,
                              .unsent_low = 256u << 10,
                              .ooo_segments_max = 64,
+                             .tso_bytes_max = UINT32_MAX, /* net cuts */
+                             .tso_segments_max = UINT8_MAX,
                              .isn_key = {1, 2},
                              .seed = 3};
     node->resident_before = node_resident();

@@ -149,6 +149,8 @@ static void pair_make(bool offload, tg_ns now)
                     .receive_window_max = 1u << 20,
                     .send_buffer_max = 1u << 20,
                     .unsent_low = 256u << 10,
+                    .tso_bytes_max = UINT32_MAX, /* net cuts */
+                    .tso_segments_max = UINT8_MAX,
                     .isn_key = {1, 2},
                     .seed = i + 1,
                     .pick_port = pick_port,
