@@ -57,8 +57,9 @@ def thread_ns(pid, tid):
 
 
 def worker_thread(pid):
-    """The thread that has run most."""
-    return max(os.listdir(f"/proc/{pid}/task"), key=lambda tid: thread_ns(pid, tid))
+    """tidegate's one worker: of the threads beside main's, the one that has run most."""
+    return max((tid for tid in os.listdir(f"/proc/{pid}/task") if tid != str(pid)),
+               key=lambda tid: thread_ns(pid, tid))
 
 
 def version(command, word):
