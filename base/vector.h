@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Comparing many at once: the few vector instructions of SSE2 that the packet path wants, which every x86-64 has.
+ * Comparing many at once: the few vector instructions of SSE4.1 that the packet path wants.
  * Floor 0.
  */
 #ifndef BASE_VECTOR_H
 #define BASE_VECTOR_H
 
 #include "base/types.h"
-#include <emmintrin.h>
+#include <smmintrin.h>
+#include <string.h>
 
 /* Bit i is set where lanes[i] is `wanted`. lanes lies on a multiple of 16 bytes. */
 static inline unsigned vector_match8(const uint32_t lanes[8], uint32_t wanted)
@@ -19,13 +20,18 @@ static inline unsigned vector_match8(const uint32_t lanes[8], uint32_t wanted)
     return (unsigned)_mm_movemask_epi8(bytes);
 }
 
-/* The 32 bytes at a and b, wherever those lie, are the same. */
-static inline bool vector_equal32(const void *a, const void *b)
+/* The 36 bytes at a and b, wherever those lie, are the same. */
+static inline bool vector_equal36(const void *a, const void *b)
 {
     const __m128i *x = a, *y = b;
-    __m128i first = _mm_cmpeq_epi8(_mm_loadu_si128(x), _mm_loadu_si128(y));
-    __m128i second = _mm_cmpeq_epi8(_mm_loadu_si128(x + 1), _mm_loadu_si128(y + 1));
-    return _mm_movemask_epi8(_mm_and_si128(first, second)) == 0xffff;
+    uint32_t last_x, last_y;
+    memcpy(&last_x, x + 2, sizeof last_x);
+    memcpy(&last_y, y + 2, sizeof last_y);
+    __m128i last = _mm_cvtsi32_si128((int)(last_x ^ last_y));
+    __m128i first = _mm_xor_si128(_mm_loadu_si128(x), _mm_loadu_si128(y));
+    __m128i second = _mm_xor_si128(_mm_loadu_si128(x + 1), _mm_loadu_si128(y + 1));
+    __m128i all = _mm_or_si128(_mm_or_si128(first, second), last);
+    return _mm_testz_si128(all, all);
 }
 
 #endif

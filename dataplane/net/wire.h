@@ -66,13 +66,12 @@ struct ip_tuple {
     uint16_t local_port, remote_port;
 };
 
-/* The addresses, which lie side by side without padding, compare as bytes. */
+/* No padding, so tuples compare as bytes. */
 static inline bool wire_tuple_equal(const struct ip_tuple *a, const struct ip_tuple *b)
 {
-    bool ports = a->local_port == b->local_port && a->remote_port == b->remote_port;
-    return ports & vector_equal32(a, b);
+    return vector_equal36(a, b);
 }
-static_assert(offsetof(struct ip_tuple, local_port) == 32, "two addresses");
+static_assert(sizeof(struct ip_tuple) == 36, "two addresses, two ports");
 
 /* Parse a received frame (first piece) down to the transport header, verify lengths, checksums that
  * the port has not verified, and fill in l3, l4, payload, l4_len, ip_version, ip_proto, rx_hash and
