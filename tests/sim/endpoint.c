@@ -296,10 +296,19 @@ bool endpoint_is_excused(const struct endpoint *ep)
     return ep->excused || ep->peer->excused || (unknown && other[TG_C_tcp_syn_cookies_sent]);
 }
 
+/* While cookies are out, what may be data ahead of its proof is not reset: the ACK that challenges a reset is, too
+ * (tcp_cookie.c). */
+static bool unheard_of(const struct endpoint *ep, enum tg_err error)
+{
+    return error == TG_TIMEOUT && ep->side == 0 && ep->plan->ending != END_ORDERLY &&
+           ep->peer->finished && ep->peer->host->stats.value[TG_C_tcp_syn_cookies_sent];
+}
+
 /* Resets that the memory governor has counted; and what comes of a cookie. */
 static bool ended_by_shortage(const struct endpoint *ep, enum tg_err error)
 {
-    return (error == TG_NO_MEMORY && ep->host->stats.value[TG_C_tcp_shed_connections]) ||
+    return unheard_of(ep, error) ||
+           (error == TG_NO_MEMORY && ep->host->stats.value[TG_C_tcp_shed_connections]) ||
            (error == TG_RESET && ep->peer->host->stats.value[TG_C_tcp_shed_connections]) ||
            endpoint_is_excused(ep);
 }
