@@ -90,9 +90,10 @@ struct ip_tuple script_tuple(const struct script *script, unsigned number);
 /* Run a script against our stack. */
 void stack_run(const struct script *script, struct view *view);
 
-/* Run n scripts against the kernel, all in step. */
+/* Run n scripts against the kernel, all in step. False: this process got so little time, again and again, that the
+ * kernel's retransmissions may be among the answers. */
 void kernel_open(void);
-void kernel_run(const struct script scripts[], struct view views[], unsigned n);
+bool kernel_run(const struct script scripts[], struct view views[], unsigned n);
 
 /* A difference that is meant. After it the comparison goes on, unless `end` says why it cannot: the two are not in
  * the same place any more. */

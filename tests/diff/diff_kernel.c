@@ -213,11 +213,12 @@ static int64_t batch_run(const struct script scripts[], struct view views[], uns
 }
 
 /* On a busy machine this process may stand still for so long that the kernel's timers fire: then once more. */
-void kernel_run(const struct script scripts[], struct view views[], unsigned n)
+bool kernel_run(const struct script scripts[], struct view views[], unsigned n)
 {
     for (unsigned tries = 0; tries < TRIES_MAX; tries++)
         if (batch_run(scripts, views, n) < BATCH_MS)
-            return;
+            return true;
+    return false;
 }
 
 /* The device comes up in the kernel's own time; IPv6 does not answer before. */

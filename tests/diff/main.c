@@ -15,7 +15,7 @@ static struct {
     bool verbose, selftest;
 } options = {.seed = 1, .count = 1000};
 
-static unsigned passed, failed, shown;
+static unsigned passed, failed, shown, late;
 static uint64_t steps_compared, ended;
 static uint64_t explained[64];
 
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
             if (options.selftest)
                 spoil(&ours[i]);
         }
-        kernel_run(scripts, kernels, n);
+        late += !kernel_run(scripts, kernels, n);
         for (unsigned i = 0; i < n; i++)
             compare(&scripts[i], &ours[i], &kernels[i]);
         done += n;
@@ -148,6 +148,8 @@ int main(int argc, char **argv)
         printf("  %6llu  %s: %s%s%s%s\n", (unsigned long long)explained[i], r->name, r->reason,
                r->end ? " (the end: " : "", r->end ? r->end : "", r->end ? ")" : "");
     }
+    if (late)
+        printf("%u batches had too little of a processor: timers may have fired in them\n", late);
     printf("%u passed, %u failed\n", passed, failed);
     return failed ? 1 : 0;
 }
