@@ -136,12 +136,15 @@ void tcp_ooo_duplicate(struct tcp_pcb *pcb, uint32_t left, uint32_t right)
     }
 }
 
-/* The run of pieces without a gap that begins at b; returns the piece behind it. */
-static const struct buf *block_from(const struct buf *b, struct tcp_sack_block *block)
+/* The run of pieces without a gap that begins at b, with the FIN when that is known to follow, or the peer's last
+ * segment would count as missing; returns the piece behind it. */
+static const struct buf *block_from(const struct tcp_pcb *pcb, const struct buf *b,
+                                    struct tcp_sack_block *block)
 {
     *block = (struct tcp_sack_block){b->seq, b->seq_end};
     for (b = b->link; b && b->seq == block->right; b = b->link)
         block->right = b->seq_end;
+    block->right += tcp_has(pcb, TCP_F_FIN_SEEN) && block->right == pcb->act->fin_seq;
     return b;
 }
 
@@ -150,7 +153,7 @@ static bool block_at(const struct tcp_pcb *pcb, uint32_t seq, struct tcp_sack_bl
 {
     const struct buf *b = pcb->act->ooo_first;
     while (b && seq_le(b->seq, seq)) {
-        b = block_from(b, block);
+        b = block_from(pcb, b, block);
         if (seq_lt(seq, block->right))
             return true;
     }
@@ -180,7 +183,7 @@ unsigned tcp_ooo_blocks(const struct tcp_pcb *pcb, struct tcp_sack_block out[], 
             !block_listed(out, first, count, block.left))
             out[count++] = block;
     for (const struct buf *b = pcb->act->ooo_first; b && count < n;) {
-        b = block_from(b, &block);
+        b = block_from(pcb, b, &block);
         if (!block_listed(out, first, count, block.left))
             out[count++] = block;
     }

@@ -319,7 +319,8 @@ static void fin_waits_for_what_is_missing(void **state)
 {
     struct trace *t = established(state);
     IN(t, .flags = A | F, .seq = 101, .ack = 1, .len = 10);
-    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{101, 111}});
+    OUT(t, .flags = A, .seq = 1, .ack = 1,
+        .sack = {{101, 112}}); /* the segment is here as a whole */
     assert_int_equal(trace_info(t).state, TCP_S_ESTABLISHED);
     IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100);
     OUT(t, .flags = A, .seq = 1, .ack = 112);
@@ -343,7 +344,7 @@ static void nothing_counts_behind_a_fin(void **state)
 {
     struct trace *t = established(state);
     IN(t, .flags = A | F, .seq = 51, .ack = 1, .len = 50);
-    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{51, 101}});
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .sack = {{51, 102}});
     IN(t, .flags = A, .seq = 91, .ack = 1, .len = 20);     /* over the end */
     IN(t, .flags = A | F, .seq = 51, .ack = 1, .len = 40); /* another end */
     IN(t, .flags = A | F, .seq = 101, .ack = 1, .len = 5);
