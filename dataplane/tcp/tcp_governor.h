@@ -51,7 +51,7 @@ static inline struct buf *tcp_governor_alloc(struct tcp *tcp)
     tcp->governor.spare = b ? tcp->governor.spare - 1 : 0;
     return b;
 }
-/* There was no frame, not even of the reserve: look anew soon. */
+/* There was no frame, not even of the reserve, or an answer did not come: look anew soon. */
 static inline void tcp_governor_dry(struct tcp *tcp)
 {
     tcp->governor.looks = 1;

@@ -3,6 +3,7 @@
  * connection; the wheel's timer fires early, sees nothing due and is armed for the earliest deadline.
  * Called by the wheel (timers_run) and by whoever sets deadlines.
  */
+#include "tcp/tcp_governor.h"
 #include "tcp/tcp_pmtu.h"
 
 tg_ns tcp_rto(const struct tcp *tcp, const struct tcp_pcb *pcb)
@@ -63,6 +64,7 @@ static void retransmit_timeout(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         return;
     }
     pcb->act->retries++;
+    tcp_governor_dry(tcp); /* or it may be our own want of frames */
     tcp_pmtu_timeout(tcp, pcb, now);
     tcp_loss_on_timeout(tcp, pcb, now);
 }

@@ -2,7 +2,7 @@
  * Two hosts, pure TCP: bulk both ways, half-close, many connections, slow readers, aborts, refusals.
  * At the end every orderly connection has moved every byte, and nothing is left anywhere.
  */
-#include "tests/sim/endpoint.h"
+#include "tests/sim/drought.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +23,7 @@ struct tcp_world {
     struct endpoint endpoints[CONNECTIONS_MAX][2];
     uint16_t client_port[CONNECTIONS_MAX];
     struct timer starts[CONNECTIONS_MAX];
+    struct drought drought;
 };
 
 /* --- what is to happen ------------------------------------------------------------------------------------ */
@@ -154,6 +155,7 @@ static struct endpoint *world_accept(struct tcp_world *w, const struct tcp_event
 static bool world_turn(struct tcp_world *w, unsigned side, tg_ns now)
 {
     struct tcp_event events[8];
+    drought_turn(&w->drought, side, now);
     unsigned n = tcp_events(w->hosts[side].tcp, events, TG_ARRAY_LEN(events));
     for (unsigned i = 0; i < n && !w->sim->failed; i++) {
         const struct tcp_event *e = &events[i];
@@ -307,6 +309,8 @@ static void world_open(struct tcp_world *w)
     unsigned faults = sim_chance(&w->rng, 15) ? 20 + (unsigned)prng_below(&w->rng, 500) : 0;
     unsigned hoard = sim_chance(&w->rng, 15) ? 100 + (unsigned)prng_below(&w->rng, 2000) : 0;
     bool may_lie = sim_chance(&w->rng, 25);
+    if (drought_draw(&w->drought, w->sim))
+        faults = hoard = 0;
     draw_plans(w);
     for (unsigned i = 0; i < 2 && !w->sim->failed; i++) {
         struct host_config config = {
@@ -365,8 +369,12 @@ static void scenario_run(struct sim *sim, bool forged)
     prng_seed(&w->rng, sim->seed ^ 0x7c9);
     world_open(w);
     if (!sim->failed) {
-        sim_paths_draw(sim, &w->rng);
-        sim_boxes_draw(sim, &w->rng, !w->bulk);
+        if (w->drought.on) {
+            drought_start(&w->drought, w->hosts, w->endpoints, w->count);
+        } else {
+            sim_paths_draw(sim, &w->rng);
+            sim_boxes_draw(sim, &w->rng, !w->bulk);
+        }
         if (forged)
             for (unsigned i = 0; i < 2; i++)
                 sim->paths[i][!i].forge = 10000;
@@ -374,6 +382,7 @@ static void scenario_run(struct sim *sim, bool forged)
         world_play(w);
         world_compare(w);
     }
+    drought_end(&w->drought);
     for (unsigned i = 0; i < 2; i++)
         host_close(&w->hosts[i]);
     free(w);
