@@ -68,6 +68,23 @@ static void passive_agrees_when_asked(void **state)
     trace_end(established(state));
 }
 
+/* s6.1.1.1: whoever loses an ECN-setup SYN may try without, and marks and echoes nothing then. */
+static void a_repeated_syn_gives_ecn_up(void **state)
+{
+    struct trace *t = start(state, TCP_ECN_AGREE);
+    IN(t, .flags = S | E | W, .seq = 0, .mss = 1000);
+    OUT(t, .flags = S | A | E, .seq = 0, .ack = 1);
+    IN(t, .flags = S, .seq = 0, .mss = 1000);
+    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    IN(t, .flags = S | E | W, .seq = 0,
+       .mss = 1000); /* the first, late: it is given up all the same */
+    OUT(t, .flags = S | A, .seq = 0, .ack = 1);
+    IN(t, .flags = A, .seq = 1, .ack = 1);
+    t->h = node_expect_event(&t->node, TCP_EV_ACCEPTED);
+    assert_false(negotiated(t));
+    trace_end(t);
+}
+
 static void passive_without_being_asked(void **state)
 {
     static const uint8_t flags[] = {S, S | E, S | W};
@@ -339,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(passive_agrees_when_asked),
         BOTH(passive_without_being_asked),
+        BOTH(a_repeated_syn_gives_ecn_up),
         BOTH(off_never_agrees),
         BOTH(active_asks_when_told_to),
         BOTH(active_does_not_ask_by_default),

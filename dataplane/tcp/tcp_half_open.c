@@ -326,6 +326,8 @@ struct tcp_pcb *tcp_half_open_arrives(struct tcp *tcp, uint32_t number, struct t
     bool syn = rx->flags & TCP_SYN && !(rx->flags & TCP_RST);
     if (syn && !(rx->flags & TCP_ACK) && rx->seg.seq == e.entry->irs) { /* our SYN-ACK was lost */
         e.mark->flags |= TCP_SYN_AGAIN;
+        if (!tcp_ecn_asked(tcp, rx->flags)) /* its sender has given ECN up (RFC 3168 s6.1.1) */
+            e.mark->flags &= (uint16_t)~TCP_SYN_ECN;
         (void)syn_ack_send(tcp, e, rx->now);
         return NULL;
     }

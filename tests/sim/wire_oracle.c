@@ -51,8 +51,11 @@ static void note_syn_in(struct wire_flow *f, const struct wire_seen *s)
     bool again = f->syn_in && f->isn_in != s->seq;
     if (again && !(s->flags & TCP_ACK))
         begin_again(f);
-    else if (f->syn_in && !(again && !f->ack_known))
-        return; /* the same again, or a lie */
+    else if (f->syn_in && !(again && !f->ack_known)) {
+        if (!again) /* the same again; the card may have dropped the one before, with its flags */
+            f->syn_flags_in |= s->flags;
+        return; /* or a lie */
+    }
     if (s->flags & TCP_ACK)
         f->answers[f->answer_count++ % TG_ARRAY_LEN(f->answers)] = *s;
     f->range_count = 0;

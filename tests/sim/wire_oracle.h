@@ -18,7 +18,7 @@
 #include "net/wire.h"
 
 #define WIRE_RANGES_MAX 256
-#define WIRE_ACKS_MAX   128 /* more than wait in a node at a time */
+#define WIRE_ACKS_MAX   1024 /* more than wait in a node at a time, when a clog has come free */
 
 struct sim;
 
