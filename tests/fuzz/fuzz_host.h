@@ -104,14 +104,15 @@ static inline void fuzz_regions_list(struct fuzz_host *h)
     fuzz_region_add(h, tcp->syncache.entries, half_open * sizeof *tcp->syncache.entries);
 }
 
-/* A host with number n on 192.0.2.0/24 and 2001:db8:1::/64, whose MAC is `mac`. */
+/* A host with number n on 192.0.2.0/24 and 2001:db8:1::/64, whose MAC is `mac`. With a total of `frames` the memory
+ * governor is at work; 0: many, and it is not. */
 static inline struct fuzz_host *fuzz_host_new(const struct tcp_config *config, const uint8_t mac[6],
-                                              unsigned n, tg_ns now)
+                                              unsigned n, unsigned frames, tg_ns now)
 {
     struct fuzz_host *h = aligned_alloc(TG_CACHE_LINE, sizeof *h);
     tg_assert(h);
     memset(h, 0, sizeof *h);
-    fuzz_pool_init(&h->pool);
+    fuzz_pool_init(&h->pool, frames);
     if (fuzz_toeplitz.table[0][1] == 0)
         test_toeplitz_init(&fuzz_toeplitz, 7);
     timer_wheel_init(&h->wheel, now);

@@ -28,7 +28,8 @@ struct fuzz_pool {
     struct buf_pool pool; /* give &pool to whatever is tested */
     struct buf_pool home; /* of the buffers: another one, so that frees go through at once */
     unsigned outstanding;
-    unsigned limit;      /* buf_alloc answers NULL when so many are out: fault injection */
+    unsigned total; /* frames, which the pool's user may ask for; 0: FUZZ_FRAMES, and it may not */
+    unsigned limit; /* buf_alloc answers NULL when so many are out: fault injection */
     uint32_t first, end; /* of ring[], free running */
     uint16_t ring[FUZZ_FRAMES];
     struct fuzz_frame frames[FUZZ_FRAMES];
@@ -37,7 +38,8 @@ struct fuzz_pool {
 static inline unsigned fuzz_pool_refill(struct buf_pool *pool, struct buf *out[], unsigned n)
 {
     struct fuzz_pool *p = pool->arg;
-    if (n == 0 || p->outstanding >= p->limit || p->first == p->end)
+    if (n == 0 || p->outstanding >= p->limit || p->first == p->end ||
+        (p->total && p->outstanding >= p->total))
         return 0;
     struct fuzz_frame *f = &p->frames[p->ring[p->first++ % FUZZ_FRAMES]];
     __asan_unpoison_memory_region(f, offsetof(struct fuzz_frame, wall));
@@ -70,6 +72,20 @@ static inline void fuzz_pool_drain_home(struct buf_pool *pool, struct buf *bufs[
     fuzz_pool_drain(pool, bufs, n);
 }
 
+static inline uint32_t fuzz_pool_available(const struct buf_pool *pool)
+{
+    const struct fuzz_pool *p = pool->arg;
+    unsigned most = p->limit < p->total ? p->limit : p->total;
+    return p->outstanding < most ? most - p->outstanding : 0;
+}
+
+/* So many frames can be had now. */
+static inline bool fuzz_pool_has(const struct fuzz_pool *p, unsigned n)
+{
+    unsigned most = p->total && p->total < p->limit ? p->total : p->limit;
+    return most >= p->outstanding + n && p->end - p->first >= n;
+}
+
 /* All frames are at home, in their first order: an input's run never depends on the one before. The frames of a new
  * pool must have been zeroed. */
 static inline void fuzz_pool_reset(struct fuzz_pool *p)
@@ -77,6 +93,8 @@ static inline void fuzz_pool_reset(struct fuzz_pool *p)
     tg_assert(p->outstanding == 0);
     buf_pool_init(&p->pool, fuzz_pool_refill, fuzz_pool_drain, p);
     buf_pool_init(&p->home, fuzz_pool_refill, fuzz_pool_drain_home, p);
+    p->pool.total = p->total;
+    p->pool.available = p->total ? fuzz_pool_available : NULL;
     p->limit = UINT32_MAX;
     p->first = 0;
     p->end = FUZZ_FRAMES;
@@ -84,8 +102,10 @@ static inline void fuzz_pool_reset(struct fuzz_pool *p)
         p->ring[i] = (uint16_t)i;
 }
 
-static inline void fuzz_pool_init(struct fuzz_pool *p)
+static inline void fuzz_pool_init(struct fuzz_pool *p, unsigned total)
 {
+    tg_assert(total <= FUZZ_FRAMES);
+    p->total = total;
     p->outstanding = 0;
     fuzz_pool_reset(p);
     __asan_poison_memory_region(p->frames, sizeof p->frames);

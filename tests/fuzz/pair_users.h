@@ -12,8 +12,8 @@
 struct pair_user {
     tcp_handle h; /* TCP_NONE: nobody */
     uint32_t sent, received;
-    bool watched;   /* both ends lived when the wire became perfect: everything must arrive */
-    bool timed_out; /* it may have been about to give up just then */
+    bool watched;  /* both ends lived when the wire became perfect: everything must arrive */
+    bool given_up; /* it may have been about to time out just then, or memory is short */
 };
 
 struct pair_side {
@@ -51,7 +51,7 @@ static inline void pair_events(struct pair_side *s)
             pair_user_begin(s, e.handle);
         tg_assert(u->h == e.handle);
         if (e.bits & TCP_EV_CLOSED) {
-            u->timed_out = e.error == TG_TIMEOUT;
+            u->given_up = e.error == TG_TIMEOUT || e.error == TG_NO_MEMORY;
             u->h = TCP_NONE;
         }
     }
