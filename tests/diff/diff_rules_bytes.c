@@ -194,16 +194,22 @@ static bool urgent_byte(const struct difference *d)
            d->ours->result > d->kernels->result;
 }
 
-/* The kernel's block ends one behind ours, or is there and ours is not: a FIN that came early. */
+/* A FIN without bytes lay behind a hole: the kernel has a block for it alone, in front of the others or among them. */
 static bool early_fin(const struct difference *d)
 {
-    if (!had_flag(d, TCP_FIN) || d->kernels->count != 1 || d->ours->count != 1)
-        return false;
     const struct answer *a = &d->ours->answers[0], *b = &d->kernels->answers[0];
-    if (a->flags != b->flags || a->ack != b->ack || b->sack_count < a->sack_count)
+    if (d->kernels->count != 1 || d->ours->count != 1 || !same_but_sack(a, b))
         return false;
-    return b->sack.right == a->sack.right + 1 || b->sack.right == b->sack.left + 1 ||
-           (b->sack_count == a->sack_count + 1 && b->sack.right == a->sack.right);
+    bool among = b->sack_count == a->sack_count + 1 &&
+                 (a->sack_count == 0 || b->sack.right == a->sack.right);
+    for (unsigned i = 0; i <= d->step; i++) {
+        const struct step *s = &d->script->steps[i];
+        if (s->kind == STEP_SEGMENT && s->flags & TCP_FIN && s->len == 0 &&
+            before(d->our_view->before[i].rcv_nxt, s->seq) &&
+            (among || (b->sack_count && b->sack.left == s->seq && b->sack.right == s->seq + 1)))
+            return true;
+    }
+    return false;
 }
 
 static bool paws_names_bytes(const struct difference *d)
@@ -306,8 +312,9 @@ static const struct rule rules[] = {
      "the byte that URG points at: we leave it in line (RFC 6093), the kernel takes it out", NULL,
      urgent_byte},
     {"early-fin",
-     "a FIN ahead of a hole: the kernel counts it in its SACK block, we name bytes only", NULL,
-     early_fin},
+     "a FIN without bytes behind a hole: the kernel has a SACK block for it, we name bytes, and a "
+     "FIN with them",
+     NULL, early_fin},
     {"paws-names-bytes",
      "a segment that PAWS refuses: the kernel names its bytes as duplicates, whatever they are",
      NULL, paws_names_bytes},
