@@ -62,7 +62,7 @@ void tcp_lookup_burst(const struct tcp *tcp, const struct ip_tuple tuples[],
 
 void tcp_look_ahead(const struct tcp *tcp, struct buf *const burst[], unsigned n)
 {
-    uint32_t hashes[TG_BURST] = {0}, flows[TG_BURST];
+    uint32_t hashes[TG_BURST], flows[TG_BURST];
     unsigned count = 0;
     tg_assert(n <= TG_BURST);
     for (unsigned i = 0; i < n; i++)
