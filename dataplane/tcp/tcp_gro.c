@@ -4,7 +4,7 @@
  * the window, no flag but ACK and PSH, no option but timestamps, an ACK that says nothing new, the same window, no
  * congestion mark. Whatever else comes goes the long way, and so does a lone segment. Called by tcp_in.
  */
-#include "tcp/tcp_internal.h"
+#include "tcp/tcp_governor.h"
 
 /* A run so far. */
 struct run {
@@ -83,6 +83,8 @@ unsigned tcp_gro_take(struct tcp *tcp, struct buf *burst[], unsigned n, tg_ns no
     uint32_t flow = burst[0]->flow;
     if (n < 2 || flow & TCP_FLOW_TW || burst[1]->flow != flow)
         return 0;
+    if (!tcp_governor_spares(tcp))
+        return 0; /* one by one, and not all may stay */
     struct tcp_pcb *pcb = tcp_pcb_at(tcp, flow);
     struct ip_tuple tuple = wire_tuple(burst[0]);
     if (!connection_fits(pcb) || !tcp_flow_matches(tcp, flow, &tuple))

@@ -236,6 +236,28 @@ static void unread_bytes_stop_nobody(void **state)
     trace_end(t);
 }
 
+/* Nor in a run of segments, which goes a shorter way. */
+static void a_run_of_segments_may_not_have_the_reserve(void **state)
+{
+    struct trace *t = start(state);
+    struct hoard h = {.n = 0};
+    trace_accept(t, (struct seg){PEER_OPTIONS});
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1000);
+    trace_skip(t);
+    hoard_until(t, &h, FRAMES - FRAMES / 16);
+    IN_BURST(t, {.flags = A, .seq = 1001, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 2001, .ack = 1, .len = 1000});
+    trace_skip(t);
+    assert_int_equal(trace_pcb(t)->rcv_nxt - t->peer_iss, 1001);
+    assert_int_equal(count(t, TG_C_tcp_shed_text), 2);
+    hoard_until(t, &h, 100);
+    IN_BURST(t, {.flags = A, .seq = 1001, .ack = 1, .len = 1000},
+             {.flags = A, .seq = 2001, .ack = 1, .len = 1000});
+    trace_read(t, 0, 3000);
+    hoard_until(t, &h, 0);
+    trace_end(t);
+}
+
 /* A writer gets no frame of the reserve, and is told when there are others. */
 static void writers_wait_and_are_told(void **state)
 {
@@ -337,6 +359,7 @@ int main(void)
         BOTH(early_pieces_go_where_most_are),
         BOTH(early_pieces_stop_nobody),
         BOTH(unread_bytes_stop_nobody),
+        BOTH(a_run_of_segments_may_not_have_the_reserve),
         BOTH(writers_wait_and_are_told),
         BOTH(timeouts_for_want_of_frames_leave_no_backoff),
         BOTH(probes_that_found_no_frame_are_not_late),
