@@ -396,7 +396,8 @@ void tcp_event_writable(struct tcp *tcp, struct tcp_pcb *pcb)
         return;
     if (pcb->state != TCP_S_ESTABLISHED && pcb->state != TCP_S_CLOSE_WAIT)
         return;
-    if (!tcp_governor_spares(tcp)) { /* it would not get a frame: ask again by the clock */
+    if (!tcp_governor_spares(tcp) &&
+        pcb->act->snd_first) { /* it would not get a frame: ask again by the clock */
         tcp_deadline_set(tcp, pcb, TCP_D_REPAIR, tcp->now + TCP_REPAIR);
         return;
     }

@@ -42,13 +42,23 @@ static inline bool tcp_governor_spares(const struct tcp *tcp)
 {
     return TG_LIKELY(tcp->governor.spare > 0);
 }
-/* A frame to be held so; NULL: none, or only the reserve is left. */
-static inline struct buf *tcp_governor_alloc(struct tcp *tcp)
+/* May this connection queue one more frame to send? One that has nothing queued may go into the first half of the
+ * reserve: what waits elsewhere to be sent by it would never come free. Counted as taken. */
+static inline bool tcp_governor_sends(struct tcp *tcp, const struct tcp_pcb *pcb)
 {
-    if (TG_UNLIKELY(tcp->governor.spare <= 0))
-        return NULL;
-    struct buf *b = buf_alloc(tcp->pool);
-    tcp->governor.spare = b ? tcp->governor.spare - 1 : 0;
+    struct tcp_governor *g = &tcp->governor;
+    if (TG_UNLIKELY(g->spare <= 0) &&
+        (pcb->act->snd_first || g->spare <= -(int32_t)(g->reserve / 2)))
+        return false;
+    g->spare--;
+    return true;
+}
+/* A frame to be queued so; NULL: none, or it may not. */
+static inline struct buf *tcp_governor_alloc(struct tcp *tcp, const struct tcp_pcb *pcb)
+{
+    struct buf *b = tcp_governor_sends(tcp, pcb) ? buf_alloc(tcp->pool) : NULL;
+    if (TG_UNLIKELY(!b))
+        tcp->governor.looks = 1;
     return b;
 }
 /* There was no frame, not even of the reserve, or an answer did not come: look anew soon. */

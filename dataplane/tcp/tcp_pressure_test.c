@@ -258,17 +258,32 @@ static void a_run_of_segments_may_not_have_the_reserve(void **state)
     trace_end(t);
 }
 
-/* A writer gets no frame of the reserve, and is told when there are others. */
+/* Of the reserve (16 frames) a writer gets one while nothing of it is queued, until half is gone, or what waits for it
+ * elsewhere would wait for ever; and is told when there are others. */
 static void writers_wait_and_are_told(void **state)
 {
     struct trace *t = start(state);
     struct hoard h = {.n = 0};
     trace_accept(t, (struct seg){PEER_OPTIONS});
-    hoard_until(t, &h, FRAMES - FRAMES / 16);
+    hoard_until(t, &h, FRAMES - 16);
+    uint8_t bytes[2000];
+    stream_fill(bytes, 0, sizeof bytes);
+    assert_int_equal(tcp_write(t->node.tcp, t->h, span_make(bytes, 2000)), 1012);
+    struct buf *b = test_buf(&t->node.pool.pool, bytes + 1012, 900);
+    assert_int_equal(tcp_send_buf(t->node.tcp, t->h, b),
+                     TG_AGAIN); /* a frame of the user's neither */
+    trace_collect(t);
+    OUT(t, .flags = A, .seq = 1, .ack = 1, .len = 1012);
+    IN(t, .flags = A, .seq = 1, .ack = 1013);
+    assert_int_equal(tcp_send_buf(t->node.tcp, t->h, b), TG_OK);
+    trace_collect(t);
+    OUT(t, .flags = A, .seq = 1013, .ack = 1, .len = 900);
+    IN(t, .flags = A, .seq = 1, .ack = 1913);
+    hoard_until(t, &h, FRAMES - 8);
     assert_int_equal(tcp_write(t->node.tcp, t->h, SPAN_LITERAL("hello")), 0);
     struct span_room room;
     assert_int_equal(tcp_reserve(t->node.tcp, t->h, 10, &room), TG_NO_MEMORY);
-    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 100); /* an ACK finds a frame all the same */
+    IN(t, .flags = A, .seq = 1, .ack = 1913, .len = 100); /* an ACK finds a frame all the same */
     trace_read(t, 0, 100);
     trace_skip(t);
     hoard_until(t, &h, 100);

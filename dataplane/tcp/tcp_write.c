@@ -86,7 +86,7 @@ enum tg_err tcp_reserve(struct tcp *tcp, tcp_handle h, size_t min, struct span_r
     if (len >= min && len > 0) {
         pcb->act->reserved = pcb->act->snd_last;
     } else {
-        pcb->act->reserved = tcp_governor_alloc(tcp);
+        pcb->act->reserved = tcp_governor_alloc(tcp, pcb);
         if (!pcb->act->reserved) {
             writer_starved(tcp, pcb);
             return TG_NO_MEMORY;
@@ -124,7 +124,7 @@ static size_t write_piece(struct tcp *tcp, struct tcp_pcb *pcb, struct span byte
     uint32_t room = tail_room(tcp, pcb);
     struct buf *b = pcb->act->snd_last;
     if (!room) {
-        b = tcp_governor_alloc(tcp);
+        b = tcp_governor_alloc(tcp, pcb);
         if (!b)
             return 0;
         room = u32_min(buf_tailroom(b), pcb->mss);
@@ -180,7 +180,7 @@ static bool frame_copy(struct tcp *tcp, struct tcp_pcb *pcb, const struct buf *b
     for (const struct buf *piece = b; piece; piece = piece->next) {
         for (uint32_t at = 0, n; at < piece->len; at += n) {
             if (!fresh.last || fresh.last->len >= pcb->mss || !buf_tailroom(fresh.last)) {
-                struct buf *next = tcp_governor_alloc(tcp);
+                struct buf *next = tcp_governor_alloc(tcp, pcb);
                 if (!next) {
                     tcp_queue_free(tcp, fresh.first);
                     return false;
@@ -214,6 +214,10 @@ enum tg_err tcp_send_buf(struct tcp *tcp, tcp_handle h, struct buf *b)
         tail_extend(pcb, len);
         buf_unref(tcp->pool, b);
     } else if (frame_usable(tcp, pcb, b)) {
+        if (!tcp_governor_sends(tcp, pcb)) {
+            writer_starved(tcp, pcb);
+            return TG_AGAIN;
+        }
         tcp_segment_append(pcb, b);
     } else if (frame_copy(tcp, pcb, b)) {
         buf_unref(tcp->pool, b);

@@ -301,6 +301,15 @@ static void world_compare(struct tcp_world *w)
         }
 }
 
+/* Now and then fewer frames than the connections would like to have: the memory governor at work all the time. Drawn
+ * apart, so that all other runs are as they were. */
+static unsigned draw_buffers(const struct tcp_world *w, unsigned side)
+{
+    struct prng rng;
+    prng_seed(&rng, w->sim->seed * 2 + side + 0xb0f);
+    return !w->drought.on && sim_chance(&rng, 6) ? (unsigned)sim_between(&rng, 256, 1024) : 8192;
+}
+
 static void world_open(struct tcp_world *w)
 {
     static const char *const names[] = {"client", "server"};
@@ -316,7 +325,7 @@ static void world_open(struct tcp_world *w)
         struct host_config config = {
             .name = names[i],
             .number = 1 + i,
-            .buffers = 8192,
+            .buffers = draw_buffers(w, i),
             .mtu = mtus[prng_below(&w->rng, TG_ARRAY_LEN(mtus))],
             .offload = sim_chance(&w->rng, 50),
             .tcp = sim_draw_tcp_config(&w->rng, w->count),
