@@ -236,6 +236,25 @@ static void unread_bytes_stop_nobody(void **state)
     trace_end(t);
 }
 
+/* Of a segment that comes with old bytes and new ones the new ones are dropped, and the old ones still have their ACK. */
+static void refused_text_with_old_bytes_is_answered(void **state)
+{
+    struct trace *t = start(state);
+    struct hoard h = {.n = 0};
+    trace_accept(t, (struct seg){.mss = 1460});
+    IN(t, .flags = A, .seq = 1, .ack = 1, .len = 1400);
+    trace_skip(t);
+    hoard_until(t, &h, FRAMES - FRAMES / 16);
+    IN(t, .flags = A, .seq = 701, .ack = 1, .len = 1400);
+    OUT(t, .flags = A, .seq = 1, .ack = 1401);
+    assert_int_equal(count(t, TG_C_tcp_shed_text), 1);
+    hoard_until(t, &h, 0);
+    IN(t, .flags = A, .seq = 1401, .ack = 1, .len = 700);
+    trace_skip(t);
+    trace_read(t, 0, 2100);
+    trace_end(t);
+}
+
 /* Nor in a run of segments, which goes a shorter way. */
 static void a_run_of_segments_may_not_have_the_reserve(void **state)
 {
@@ -374,6 +393,7 @@ int main(void)
         BOTH(early_pieces_go_where_most_are),
         BOTH(early_pieces_stop_nobody),
         BOTH(unread_bytes_stop_nobody),
+        BOTH(refused_text_with_old_bytes_is_answered),
         BOTH(a_run_of_segments_may_not_have_the_reserve),
         BOTH(writers_wait_and_are_told),
         BOTH(timeouts_for_want_of_frames_leave_no_backoff),

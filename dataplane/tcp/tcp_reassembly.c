@@ -213,8 +213,12 @@ void tcp_text_take(struct tcp *tcp, struct tcp_pcb *pcb, struct tcp_rx *rx)
         tcp_mark_dirty(tcp, pcb); /* text_trim may want an ACK */
         return;
     }
-    if (orphan_refuses(tcp, pcb, rx) || memory_refuses(tcp, pcb, rx))
+    if (orphan_refuses(tcp, pcb, rx))
         return;
+    if (memory_refuses(tcp, pcb, rx)) {
+        tcp_mark_dirty(tcp, pcb); /* text_trim or a congestion mark may want an ACK */
+        return;
+    }
     if (rx->bytes && rx->seq == pcb->rcv_nxt)
         text_in_order(tcp, pcb, rx);
     else if (rx->bytes)

@@ -18,7 +18,8 @@ struct tcp_world {
     struct prng rng;
     struct host hosts[2]; /* client, server */
     unsigned count;
-    bool bulk; /* megabytes */
+    bool bulk;  /* megabytes */
+    bool risen; /* a connection that was over has come again, once */
     struct connection_plan plans[CONNECTIONS_MAX];
     struct endpoint endpoints[CONNECTIONS_MAX][2];
     uint16_t client_port[CONNECTIONS_MAX];
@@ -135,6 +136,13 @@ static struct endpoint *world_accept(struct tcp_world *w, const struct tcp_event
         struct endpoint *ep = &w->endpoints[i][1];
         if (w->client_port[i] != info.tuple.remote_port)
             continue;
+        /* A late SYN, and TIME-WAIT's answer to our SYN-ACK has our number by chance: our ISN has come as far by
+         * its clock as the old connection by its bytes. */
+        if (ep->finished && !w->risen) {
+            w->risen = true;
+            tcp_abort(w->hosts[1].tcp, event->handle);
+            return NULL;
+        }
         if (ep->open || ep->finished || w->plans[i].ending == END_REFUSED)
             break;
         ep->handle = event->handle;

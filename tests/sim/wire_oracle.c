@@ -267,11 +267,12 @@ static const char *judge_ecn(const struct wire_flow *f, const struct wire_seen *
     return NULL;
 }
 
-/* Both sides have had all. A late ACK of the handshake may open it anew if a cookie vouches for it, and whoever has
+/* Both sides have had all, or it was reset. A late ACK of the handshake may open it anew if a cookie vouches for it, and whoever has
  * accepted that knows nothing of it. */
 static bool is_over(const struct wire_flow *f)
 {
-    return f->fin_in && !wire_before(f->ack_sent, f->fin_end) && f->acked_out == f->sent_end;
+    return f->reset_out ||
+           (f->fin_in && !wire_before(f->ack_sent, f->fin_end) && f->acked_out == f->sent_end);
 }
 
 /* One of ours lies at our next number, or between what is acknowledged and that; one that answers a stranger's
@@ -329,6 +330,7 @@ void wire_oracle_out(struct wire_oracle *o, struct span frame)
                  "bytes of options)",
                  o->name, wrong, s.local_port, s.remote_port, s.flags, s.seq, s.bytes, s.ack,
                  s.window, s.option_bytes);
+    f->reset_out |= (s.flags & TCP_RST) != 0;
     if (f->syn_out && wire_before(f->sent_end, s.seq_end) && !(s.flags & TCP_RST))
         f->sent_end = s.seq_end;
 }

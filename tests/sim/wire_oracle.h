@@ -74,6 +74,7 @@ struct wire_flow {
     uint32_t ts_arrived;  /* the latest */
     uint32_t arrived_end; /* behind the last that arrived */
     bool ack_known, edge_known, fin_in;
+    bool reset_out;       /* we have reset it */
     uint32_t fin_end;     /* behind the peer's FIN */
     unsigned range_count; /* what has arrived, from ack_sent on, in order */
     bool ranges_lost;     /* there were too many: no more judgements about them */
