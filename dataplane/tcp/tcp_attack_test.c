@@ -98,8 +98,8 @@ static void the_budget_of_challenges_cannot_be_counted(void **state)
     trace_end(t);
 }
 
-/* An IPv4 identification that counts tells who else we talk to (idle scan): ours is always 0, with DF (RFC 6864). IPv6
- * has none without a fragment header. */
+/* An IPv4 identification that counts tells who else we talk to (idle scan): ours is 0, with DF (RFC 6864); a port that
+ * cuts a super-segment counts its pieces from there. IPv6 has none without a fragment header. */
 static void no_packet_tells_how_many_there_were(void **state)
 {
     struct trace *t = trace_start(state);
@@ -108,12 +108,12 @@ static void no_packet_tells_how_many_there_were(void **state)
     trace_advance(t, TG_S); /* retransmissions among them */
     t->tuple.remote_port = 9;
     IN(t, .flags = A, .seq = 77, .ack = 88); /* and a RST */
-    unsigned seen = 0;
+    unsigned seen = 0, pieces = t->node.tcp->config.tso_bytes_max ? TCP_OUTPUT_QUANTUM : 1;
     for (; t->first != t->end; seen++) {
         struct buf *b = t->frames[t->first++ % TRACE_FRAMES];
         const uint8_t *ip = wire_ip(b);
         if (b->ip_version == 4)
-            assert_true(wire_get16(ip + 4) == 0 && wire_get16(ip + 6) == 0x4000);
+            assert_true(wire_get16(ip + 4) < pieces && wire_get16(ip + 6) == 0x4000);
         else
             assert_int_equal(ip[6], IP_PROTO_TCP);
         buf_unref(&t->node.pool.pool, b);
