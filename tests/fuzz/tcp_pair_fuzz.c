@@ -56,11 +56,13 @@ static void turns(struct pair *p)
     turn(p, 1);
 }
 
-/* The frame arrives, and stays in the wire. */
+/* The frame arrives, and stays in the wire. Two changes may leave the sum as it was: such damage is a lie, too. */
 static void arrive(struct pair *p, unsigned n)
 {
     const struct wire_frame *f = wire_at(&wire, n);
-    (void)wire_deliver(p->side[f->to].host, f, p->now);
+    enum tg_counter reason = wire_deliver(p->side[f->to].host, f, p->now);
+    if (f->damaged && reason == TG_C_none)
+        p->honest = false;
 }
 
 static void deliver_first(struct pair *p, unsigned count)
