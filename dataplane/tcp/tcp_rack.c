@@ -185,6 +185,10 @@ bool tcp_rack_detect(struct tcp *tcp, struct tcp_pcb *pcb, tg_ns now)
         if (!left_before_rack(rack, b))
             continue;
         tg_ns due = b->tx_ns + rack->rtt + window;
+        if (b->flags & BUF_TX_RETRANSMITTED && b->tx_ns == now)
+            due =
+                now +
+                1; /* no answer to it can be here, and its order among others of this instant is not known */
         if (due > now) {
             tcp_deadline_set(tcp, pcb, TCP_D_RACK, due);
             break;

@@ -232,6 +232,30 @@ static void one_instant_loses_nothing(void **state)
     trace_end(t);
 }
 
+/* Two were sent again in one instant and the second has arrived: that the first left before it means nothing yet, and it is
+ * judged when time has passed. A peer that refuses it would else be sent it on each of its ACKs (tcp_pair_fuzz). */
+static void one_instant_sends_again_but_once(void **state)
+{
+    struct trace *t = trace_start(state);
+    trace_accept(t, (struct seg){.mss = MSS, .sack_ok = true});
+    assert_int_equal(tcp_sleep(t->node.tcp, 1), 1); /* how long a round trip takes is forgotten */
+    far_flight(t, 0, 4);
+    trace_advance(t, 3 * TG_S);
+    assert_true(trace_skip(t) > 0); /* a probe, and timeouts */
+    far_ack(t, 1);
+    FAR_OUT(t, 1);
+    FAR_OUT(t, 2);
+    far_sack(t, 1, 2, 3);
+    trace_skip(t); /* the window lets another one go */
+    for (unsigned i = 0; i < 5; i++) {
+        far_sack(t, 1, 2, 3);
+        QUIET(t);
+    }
+    trace_advance(t, 2 * TIMER_TICK);
+    FAR_OUT(t, 1);
+    trace_end(t);
+}
+
 static void a_path_of_microseconds_may_reorder(void **state)
 {
     struct trace *t = trace_start(state);
@@ -305,6 +329,7 @@ int main(void)
         BOTH(sixteen_recoveries_without_dsack_narrow_it),
         BOTH(a_lost_retransmission_is_sent_again_without_a_timeout),
         BOTH(one_instant_loses_nothing),
+        BOTH(one_instant_sends_again_but_once),
         BOTH(a_path_of_microseconds_may_reorder),
         BOTH(the_minimum_forgets),
         BOTH(a_timeout_spares_what_has_just_left),
